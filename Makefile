@@ -1,0 +1,40 @@
+# `make sweep` and `make test` set up everything they need; only Python 3.11 or newer must be there.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+export RAY_USAGE_STATS_ENABLED := 0
+
+.PHONY: sweep test check fix schemas bench clean
+
+sweep: $(READY)  ## the main job: which activation reaches the optimal critic |x|?
+	$(BIN)/lnets-sweep submit sweeps/absolute_value.yaml
+
+test: $(READY)  ## every test that needs no GPU
+	$(BIN)/pytest -m "not gpu"
+
+check: $(READY)  ## what CI runs
+	$(BIN)/ruff format --check lnets benchmarks tests
+	$(BIN)/ruff check lnets benchmarks tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/lnets-sweep schema --check
+	$(MAKE) test
+
+fix: $(READY)  ## format, and mend what ruff can mend
+	$(BIN)/ruff format lnets benchmarks tests
+	$(BIN)/ruff check --fix lnets benchmarks tests
+
+schemas: $(READY)  ## write schemas/ anew
+	$(BIN)/lnets-sweep schema --write
+
+bench: $(READY)  ## measure; `make bench ONLY=sweep` for one
+	$(BIN)/python -m benchmarks $(ONLY)
+
+clean:
+	rm -rf .venv
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; assert sys.version_info >= (3, 11), 'Python 3.11 or newer is needed; set PYTHON'"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)

@@ -1,0 +1,74 @@
+"""What several tests need."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+REPOSITORY = Path(__file__).parent.parent
+
+SHELL: dict[str, Any] = {"type": "multi_spherical_shell", "dim": 1}
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "experiment": {
+        "task": "wasserstein",
+        "distrib1": {**SHELL, "radius": 0},
+        "distrib2": {**SHELL, "radius": 1},
+        "model": {
+            "type": "fully_connected",
+            "layers": [4, 1],
+            "activation": "maxmin",
+            "linear": {"type": "bjorck", "bjorck_iter": 3},
+        },
+        "optim": {"type": "sgd", "lr": 0.1},
+        "steps": 3,
+        "batch_size": 2,
+        "test_sample_size": 8,
+        "log_every": 2,
+    },
+    "search": {"optim.lr": [0.1, 0.2]},
+    "seeds": 2,
+}
+"""A sweep of four trials that take milliseconds."""
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def tiny() -> dict[str, Any]:
+    return copy.deepcopy(TINY)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    """Write a spec into a file: data as YAML, text as it is."""
+
+    def to_file(content: Any, name: str = "spec.yaml") -> Path:
+        file = tmp_path / name
+        text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False)
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return to_file
+
+
+def wait_for(condition: Callable[[], Any], *, seconds: float = 90) -> Any:
+    """What a condition returns once that is true; fails when it stays false."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{condition} did not come true in {seconds} s")
