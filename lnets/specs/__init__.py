@@ -1,0 +1,1 @@
+"""What a person may ask for: Pydantic models only, no torch, no ray, no optuna."""

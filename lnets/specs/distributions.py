@@ -1,0 +1,81 @@
+"""Distributions between which Wasserstein distances are estimated."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lnets.specs.spec import Spec, rule_broken
+
+Size = Annotated[int, Field(ge=1)]
+DatasetName = Literal["digits"]
+
+_PIXELS: dict[DatasetName, int] = {"digits": 64}
+_CLASSES: dict[DatasetName, int] = {"digits": 10}
+
+
+class MultiSphericalShellSpec(Spec):
+    """Uniform on spheres of equal radius whose centres lie on the first axis."""
+
+    type: Literal["multi_spherical_shell"]
+    dim: int = Field(ge=1, le=65536)
+    """Dimension of the space that the spheres are in."""
+    radius: float = Field(ge=0, le=1e6)
+    """Radius of every sphere; 0 gives the centres themselves."""
+    center_x: tuple[float, ...] = Field((0.0,), min_length=1)
+    """First coordinate of each centre; a sample picks one of them at random."""
+    empty_dim: int = Field(0, ge=0, le=65536)
+    """Further dimensions that are always 0."""
+    reshape_to_grid: tuple[Size, Size] | None = None
+    """Height and width when samples are to be one-channel grids; null leaves vectors."""
+
+    @property
+    def size(self) -> int:
+        """Numbers per sample."""
+        return self.dim + self.empty_dim
+
+    @model_validator(mode="after")
+    def _grid_holds_all_dimensions(self) -> Self:
+        if self.reshape_to_grid is not None:
+            height, width = self.reshape_to_grid
+            if height * width != self.size:
+                message = (
+                    "must have height × width = dim + empty_dim, got "
+                    f"{height} × {width} = {height * width} and {self.size}"
+                )
+                raise rule_broken((("reshape_to_grid",), message))
+        return self
+
+
+class ImageSamplesSpec(Spec):
+    """Real images of chosen classes, flattened, pixels in [0, 1].
+
+    One half of the images is trained on, the other half gives the bounds.
+    """
+
+    type: Literal["image_samples"]
+    dataset: DatasetName
+    """`digits`: the 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships."""
+    classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    """Labels of the images to take; null takes all."""
+
+    @property
+    def size(self) -> int:
+        """Numbers per sample."""
+        return _PIXELS[self.dataset]
+
+    @model_validator(mode="after")
+    def _classes_exist(self) -> Self:
+        known = _CLASSES[self.dataset]
+        for label in self.classes or ():
+            if label >= known:
+                message = (
+                    f"must be labels of the data set, got {label}; {self.dataset} has 0 to "
+                    f"{known - 1}"
+                )
+                raise rule_broken((("classes",), message))
+        return self
+
+
+DistributionSpec = Annotated[
+    MultiSphericalShellSpec | ImageSamplesSpec, Field(discriminator="type")
+]

@@ -1,0 +1,34 @@
+"""What makes two trials the same trial: their content."""
+
+import hashlib
+import json
+
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.sweep import SweepSpec
+
+BEHAVIOUR_VERSION = 1
+"""Raised whenever the same experiment and seed would give other numbers than before."""
+
+
+def canonical_json(spec: ExperimentSpec | SweepSpec) -> str:
+    """The spec with all defaults filled in: sorted keys, no spaces."""
+    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def config_key(experiment: ExperimentSpec) -> str:
+    """Identity of a configuration: SHA-256 in hex digits."""
+    return _digest(f"{BEHAVIOUR_VERSION}\n{canonical_json(experiment)}")
+
+
+def trial_key(experiment: ExperimentSpec, seed: int) -> str:
+    """Identity of a trial: SHA-256 in hex digits."""
+    return _digest(f"{BEHAVIOUR_VERSION}\n{seed}\n{canonical_json(experiment)}")
+
+
+def sweep_id(sweep: SweepSpec) -> str:
+    """Identity of a sweep: 12 hex digits of the SHA-256 of all that its file says."""
+    return _digest(canonical_json(sweep))[:12]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,104 @@
+"""Networks, their linear layers and activations."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lnets.specs.spec import Spec, rule_broken
+
+Activation = Literal["maxmin", "group_sort", "maxout", "relu", "abs", "tanh", "sigmoid", "identity"]
+Width = Annotated[int, Field(ge=1, le=65536)]
+GroupSize = Annotated[int, Field(ge=1, le=65536)]
+
+
+class StandardLinearSpec(Spec):
+    """An ordinary linear layer. Its Lipschitz constant is whatever training makes it."""
+
+    type: Literal["standard"]
+    bias: bool = True
+    """Whether the layer adds a bias."""
+
+
+class BjorckLinearSpec(Spec):
+    """A linear layer that Björck's iteration makes orthonormal: all singular values are 1."""
+
+    type: Literal["bjorck"]
+    bjorck_iter: int = Field(20, ge=1, le=200)
+    """Iterations of the orthonormalization."""
+    bjorck_order: int = Field(1, ge=1, le=4)
+    """Order of the Taylor polynomial that one iteration applies."""
+    bjorck_beta: float = Field(0.5, gt=0, le=1)
+    """Step size of an iteration of order 1; the higher orders are defined for 0.5 only."""
+    bias: bool = True
+    """Whether the layer adds a bias."""
+
+    @model_validator(mode="after")
+    def _beta_belongs_to_order_1(self) -> Self:
+        if self.bjorck_order > 1 and self.bjorck_beta != 0.5:
+            message = (
+                f"must be 0.5 where bjorck_order is above 1, got bjorck_beta={self.bjorck_beta} "
+                f"and bjorck_order={self.bjorck_order}; leave bjorck_beta out"
+            )
+            raise rule_broken((("bjorck_beta",), message))
+        return self
+
+
+LinearSpec = Annotated[StandardLinearSpec | BjorckLinearSpec, Field(discriminator="type")]
+
+
+class FullyConnectedSpec(Spec):
+    """Linear layers with an activation between every two; the input is flattened."""
+
+    type: Literal["fully_connected"]
+    layers: tuple[Width, ...] = Field(min_length=1, max_length=64)
+    """Width of every linear layer, the output last."""
+    activation: Activation
+    """Activation after every layer but the last."""
+    groupings: GroupSize | tuple[GroupSize, ...] | Literal["full"] = 2
+    """Group SIZES of group_sort and maxout: one for all layers, a list with one per layer, or
+    `full` (the whole layer is one group). maxmin is group_sort on pairs: always 2. Other
+    activations have no groups."""
+    linear: LinearSpec
+    """The linear layers."""
+    l_constant: float = Field(1.0, gt=0, le=1e9)
+    """Lipschitz constant that the network is scaled to: every one of n layers by its n-th root."""
+
+    def group_sizes(self) -> tuple[int, ...]:
+        """Group size after each hidden layer."""
+        hidden = self.layers[:-1]
+        if self.groupings == "full":
+            return hidden
+        if isinstance(self.groupings, int):
+            return (self.groupings,) * len(hidden)
+        return self.groupings[: len(hidden)]
+
+    @model_validator(mode="after")
+    def _groups_fit_their_layers(self) -> Self:
+        if isinstance(self.groupings, tuple) and len(self.groupings) not in (
+            len(self.layers),
+            len(self.layers) - 1,
+        ):
+            message = (
+                "must have one entry per layer (the last may be left out), got "
+                f"{len(self.groupings)} entries for {len(self.layers)} layers"
+            )
+            raise rule_broken((("groupings",), message))
+        if self.activation not in ("maxmin", "group_sort", "maxout"):
+            return self
+        for size, width in zip(self.group_sizes(), self.layers[:-1], strict=True):
+            if width % size:
+                message = (
+                    f"must divide its layer, got groupings={size} and layer={width}; change one "
+                    "of them so that it does"
+                )
+                raise rule_broken((("groupings",), message))
+            if self.activation == "maxmin" and size != 2:
+                message = (
+                    f"must be 2 for maxmin, which is group_sort on pairs, got {self.groupings}; "
+                    "use activation: group_sort for other sizes"
+                )
+                raise rule_broken((("groupings",), message))
+        return self
+
+
+ModelSpec = FullyConnectedSpec

@@ -1,0 +1,45 @@
+"""JSON Schemas of the spec files, for editors and for other programs."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.sweep import SweepSpec
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """The schemas by file name."""
+    kinds: dict[str, type[BaseModel]] = {
+        "sweep.schema.json": SweepSpec,
+        "experiment.schema.json": ExperimentSpec,
+    }
+    return {name: {"$schema": _DIALECT, **kind.model_json_schema()} for name, kind in kinds.items()}
+
+
+def write_schemas(folder: Path) -> list[Path]:
+    """Write every schema into a folder; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for name, schema in schemas().items():
+        files.append(folder / name)
+        files[-1].write_text(_text(schema), encoding="utf-8")
+    return files
+
+
+def stale(folder: Path) -> list[Path]:
+    """Files in a folder that do not say what the specs say, or are not there."""
+    expected = {folder / name: _text(schema) for name, schema in schemas().items()}
+    return [
+        file
+        for file, text in expected.items()
+        if not file.exists() or file.read_text(encoding="utf-8") != text
+    ]
+
+
+def _text(schema: dict[str, Any]) -> str:
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

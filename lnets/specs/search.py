@@ -1,0 +1,126 @@
+"""What a sweep varies: domains of values, and the algorithm that picks from them."""
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+
+from lnets.specs.spec import Spec, rule_broken
+
+_Ends = TypeVar("_Ends", tuple[int, int], tuple[float, float])
+
+
+def _frozen(value: Any) -> Any:
+    """Lists as tuples, as the loader gives them, also where a sweep comes from JSON."""
+    if isinstance(value, (list, tuple)):
+        return tuple(_frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {name: _frozen(item) for name, item in value.items()}
+    return value
+
+
+Choices = Annotated[tuple[Any, ...], Field(min_length=1), AfterValidator(_frozen)]
+
+
+def _rising(ends: _Ends) -> _Ends:
+    if ends[0] >= ends[1]:
+        raise rule_broken(((), f"must have low < high, got {list(ends)}; swap or spread them"))
+    return ends
+
+
+class IntRangeSpec(Spec):
+    """Whole numbers from low to high, both included."""
+
+    int_: Annotated[tuple[int, int], AfterValidator(_rising)] = Field(alias="int")
+    """Low and high."""
+    step: int = Field(1, ge=1)
+    """Distance between two neighbouring values."""
+
+
+class UniformRangeSpec(Spec):
+    """Real numbers, uniformly from low to high."""
+
+    uniform: Annotated[tuple[float, float], AfterValidator(_rising)]
+    """Low and high."""
+
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class LogUniformRangeSpec(Spec):
+    """Positive real numbers whose logarithm is uniform from low to high."""
+
+    log_uniform: Annotated[tuple[_Positive, _Positive], AfterValidator(_rising)]
+    """Low and high."""
+
+
+def _kind_of_domain(value: object) -> str | None:
+    if isinstance(value, (list, tuple)):
+        return "values"
+    for tag, kind in (
+        ("int", IntRangeSpec),
+        ("uniform", UniformRangeSpec),
+        ("log_uniform", LogUniformRangeSpec),
+    ):
+        if isinstance(value, kind) or (isinstance(value, dict) and tag in value):
+            return tag
+    return None
+
+
+Domain = Annotated[
+    Annotated[Choices, Tag("values")]
+    | Annotated[IntRangeSpec, Tag("int")]
+    | Annotated[UniformRangeSpec, Tag("uniform")]
+    | Annotated[LogUniformRangeSpec, Tag("log_uniform")],
+    Discriminator(
+        _kind_of_domain,
+        custom_error_type="domain",
+        custom_error_message="should be a list of values, or one of {{int: [low, high]}}, "
+        "{{uniform: [low, high]}} and {{log_uniform: [low, high]}}",
+    ),
+]
+
+
+class ObjectiveSpec(Spec):
+    """What the best configuration is best at: one metric to maximize or to minimize."""
+
+    maximize: str | None = None
+    """Metric that should be large."""
+    minimize: str | None = None
+    """Metric that should be small."""
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if (self.maximize is None) == (self.minimize is None):
+            message = "must have exactly one of `maximize: METRIC` and `minimize: METRIC`"
+            raise rule_broken(((), message))
+        return self
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        name = self.maximize or self.minimize
+        assert name is not None
+        return name
+
+
+class GridSpec(Spec):
+    """Every combination of the searched values."""
+
+    type: Literal["grid"]
+    objectives: tuple[ObjectiveSpec, ...] = Field((), max_length=4)
+    """What is best, the most important first; empty: the main metric of the task."""
+
+
+class RandomSpec(Spec):
+    """Configurations drawn independently, no configuration twice."""
+
+    type: Literal["random"]
+    configurations: int = Field(ge=1, le=100_000)
+    """How many to draw."""
+    seed: int = Field(0, ge=0, le=2**32 - 1)
+    """Seed of the draw; the same seed draws the same configurations."""
+    objectives: tuple[ObjectiveSpec, ...] = Field((), max_length=4)
+    """What is best, the most important first; empty: the main metric of the task."""
+
+
+AlgorithmSpec = Annotated[GridSpec | RandomSpec, Field(discriminator="type")]

@@ -1,0 +1,50 @@
+"""The class that every spec derives from, and how mistakes in a spec are worded."""
+
+import difflib
+import json
+from collections.abc import Collection
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+Path: TypeAlias = tuple[str | int, ...]
+
+
+class Spec(BaseModel):
+    """Frozen, strict, closed: a field that is not written here is a mistake, `"3"` is not 3."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        serialize_by_alias=True,
+    )
+
+
+def rule_broken(*problems: tuple[Path, str]) -> PydanticCustomError:
+    """An error of rules that span fields, each reported at the field which should change.
+
+    Args:
+        problems: Path of that field from the spec that checks the rule, and the message: the rule,
+            the values, the remedy.
+    """
+    text = "; ".join(f"{'.'.join(map(str, path))} {message}" for path, message in problems)
+    return PydanticCustomError("rule_broken", "{text}", {"text": text, "problems": problems})
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """The remedy for a name that is not known: the nearest known one, or all of them."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    shown = sorted(known)[:20]
+    return f"known: {', '.join(shown)}{', …' if len(known) > len(shown) else ''}"
+
+
+def show(value: Any) -> str:
+    """A value as it would stand in a file, cut to a readable length."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,0 +1,87 @@
+"""A sweep: one question, as a person writes it."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.overrides import split_paths
+from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
+from lnets.specs.spec import Spec, rule_broken
+from lnets.specs.sweep_rules import broken_rules
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+SeedCount = Annotated[int, Field(ge=1, le=10_000)]
+SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
+
+
+class ResourcesSpec(Spec):
+    """What one running trial takes of a machine."""
+
+    cpu: int = Field(1, ge=1, le=1024)
+    """Processor cores, and threads that torch uses."""
+    gpu: float = Field(0, ge=0, le=64)
+    """GPUs; a fraction lets trials share one. Above 0 the trial runs on CUDA."""
+    max_concurrent: int | None = Field(None, ge=1)
+    """Trials that run at the same time at most; null: as many as fit."""
+
+
+class TableSpec(Spec):
+    """How results are laid out: configurations as rows and columns, metrics in the cells."""
+
+    rows: tuple[str, ...] = Field(min_length=1)
+    """Configuration paths whose values name the rows."""
+    columns: tuple[str, ...] = ()
+    """Configuration paths whose values name the columns."""
+    values: tuple[str, ...] = Field(min_length=1)
+    """Metrics in the cells."""
+
+
+class SweepSpec(Spec):
+    """An experiment, what varies of it, and how the answer is laid out."""
+
+    name: str = Field(pattern=NAME_PATTERN)
+    """Letters, digits, `_` and `-`; what the other commands call the sweep by."""
+    description: str = ""
+    """The question, in a sentence."""
+    experiment: ExperimentSpec
+    """What every trial does; `search` changes fields of it."""
+    search: dict[str, Domain] = Field(default_factory=dict)
+    """Dotted path of a field of the experiment, and what it may be. Several paths separated by
+    commas change together: each of their values is a list with one entry per path."""
+    algorithm: AlgorithmSpec = GridSpec(type="grid")
+    """How configurations are picked from `search`."""
+    seeds: SeedCount | SeedList = 3
+    """How many seeds every configuration is trained with (0, 1, …), or a list of them."""
+    resources: ResourcesSpec = ResourcesSpec()
+    """What one trial takes of a machine."""
+    table: TableSpec | None = None
+    """The answer's layout; null: searched fields as rows, the objectives as values."""
+
+    def seed_list(self) -> tuple[int, ...]:
+        """The seeds, one trial each."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+    def objectives(self) -> tuple[ObjectiveSpec, ...]:
+        """What is best; the first metric of the task where the file does not say."""
+        return self.algorithm.objectives or (
+            ObjectiveSpec(maximize=next(iter(self.experiment.METRICS))),
+        )
+
+    def table_layout(self) -> TableSpec:
+        """The table that the file asks for, or the obvious one."""
+        if self.table is not None:
+            return self.table
+        searched = tuple(path for key in self.search for path in split_paths(key))
+        return TableSpec(
+            rows=searched or ("task",),
+            values=tuple(objective.metric for objective in self.objectives()),
+        )
+
+    @model_validator(mode="after")
+    def _everything_named_exists(self) -> Self:
+        problems = broken_rules(self)
+        if problems:
+            raise rule_broken(*problems)
+        return self

@@ -1,0 +1,214 @@
+"""Rules between the parts of a sweep: what it names exists, and what it asks for can be built."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from pydantic import ValidationError
+
+from lnets.specs.overrides import (
+    Overrides,
+    apply_overrides,
+    assignments,
+    field_paths,
+    overridden,
+    split_paths,
+    written_path,
+)
+from lnets.specs.search import (
+    Domain,
+    GridSpec,
+    IntRangeSpec,
+    LogUniformRangeSpec,
+    UniformRangeSpec,
+)
+from lnets.specs.spec import Path, nearest, show
+
+if TYPE_CHECKING:
+    from lnets.specs.sweep import SweepSpec
+
+Broken: TypeAlias = tuple[Path, str]
+
+MAX_GRID = 100_000
+
+
+def broken_rules(sweep: SweepSpec) -> list[Broken]:
+    """Every broken rule: path of the field that should change, and the message."""
+    problems = [*_seed_rules(sweep), *_search_rules(sweep), *_metric_rules(sweep)]
+    if not problems:
+        problems = [*_value_rules(sweep), *_table_path_rules(sweep)]
+    if not problems and isinstance(sweep.algorithm, GridSpec):
+        problems = [*_grid_rules(sweep)]
+    return problems
+
+
+def grid(search: dict[str, Domain]) -> Iterator[Overrides]:
+    """Every combination of the searched values, the last key changing fastest."""
+    for combination in itertools.product(*map(finite_values, search.values())):
+        overrides: Overrides = {}
+        for key, value in zip(search, combination, strict=True):
+            overrides |= assignments(key, value)
+        yield overrides
+
+
+def finite_values(domain: Domain) -> tuple[Any, ...]:
+    """All values of a list or of a range of whole numbers."""
+    if isinstance(domain, tuple):
+        return domain
+    assert isinstance(domain, IntRangeSpec)
+    low, high = domain.int_
+    return tuple(range(low, high + 1, domain.step))
+
+
+def _seed_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    if isinstance(sweep.seeds, tuple) and len(set(sweep.seeds)) < len(sweep.seeds):
+        yield ("seeds",), f"must differ, got {show(sweep.seeds)}; leave out the doubles"
+
+
+def _search_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    known = field_paths(sweep.experiment)
+    seen: list[str] = []
+    for key, domain in sweep.search.items():
+        here: Path = ("search", key)
+        for path in split_paths(key):
+            if path not in known:
+                hint = nearest(path, known)
+                yield here, f"`{path}` is not a field of this experiment; {hint}"
+            elif path == "task" or path.endswith(".type"):
+                section = path.rpartition(".")[0] or "experiment"
+                yield (
+                    here,
+                    "a type cannot change alone, because its section's other fields belong to "
+                    f"it; search `{section}` with whole sections: [{{type: …}}, {{type: …}}]",
+                )
+            for other in seen:
+                if _within(path, other) or _within(other, path):
+                    yield here, f"`{path}` is set already by `{other}`; keep one of them"
+            seen.append(path)
+        yield from _shape_rules(here, domain, len(split_paths(key)))
+        if isinstance(sweep.algorithm, GridSpec) and isinstance(
+            domain, (UniformRangeSpec, LogUniformRangeSpec)
+        ):
+            yield (
+                here,
+                "a grid needs a list of values, got a continuous range; list the values, or "
+                "write algorithm: {type: random, configurations: …}",
+            )
+
+
+def _shape_rules(here: Path, domain: Domain, width: int) -> Iterator[Broken]:
+    if not isinstance(domain, tuple):
+        if width > 1:
+            yield here, "paths that change together need a list of lists, got a range"
+        return
+    for i, value in enumerate(domain):
+        if width > 1 and not (isinstance(value, tuple) and len(value) == width):
+            rule = f"must be a list of {width} values, one per path of the key"
+            yield (*here, i), f"{rule}, got {show(value)}"
+        if value in domain[:i]:
+            yield (*here, i), f"must differ from the values before it, got {show(value)} again"
+
+
+def _metric_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    known = sweep.experiment.METRICS
+    named: list[tuple[Path, str]] = [
+        (("algorithm", "objectives", i), objective.metric)
+        for i, objective in enumerate(sweep.algorithm.objectives)
+    ]
+    if sweep.table is not None:
+        named += [(("table", "values", i), name) for i, name in enumerate(sweep.table.values)]
+    for path, name in named:
+        if name not in known:
+            rule = f"the task `{sweep.experiment.task}` reports no metric `{name}`"
+            yield path, f"{rule}; {nearest(name, known)}"
+
+
+def _value_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    """Values that are wrong whatever the other fields are: of a wrong type, out of range."""
+    for key, domain in sweep.search.items():
+        for where, value in _values_to_try(domain):
+            overrides = assignments(key, value)
+            try:
+                apply_overrides(sweep.experiment, overrides)
+            except ValidationError as error:
+                field, message = _first_mistake(sweep, overrides, error)
+                if error.errors()[0]["type"] != "rule_broken":
+                    yield ("search", key, *where), f"{field} {message}"
+
+
+def _grid_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    size = math.prod(len(finite_values(domain)) for domain in sweep.search.values())
+    if size > MAX_GRID:
+        yield (
+            ("search",),
+            f"a grid has at most {MAX_GRID} configurations, got {size}; write algorithm: "
+            "{type: random, configurations: …}",
+        )
+        return
+    for overrides in grid(sweep.search):
+        try:
+            apply_overrides(sweep.experiment, overrides)
+        except ValidationError as error:
+            field, message = _first_mistake(sweep, overrides, error)
+            keys = [
+                key
+                for key in sweep.search
+                if any(_within(field, path) for path in split_paths(key))
+            ]
+            where: Path = ("search", keys[0]) if keys else ("search",)
+            yield where, f"with {show(overrides)}: {field} {message}"
+            return
+
+
+def _table_path_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    if sweep.table is None:
+        return
+    known = set(field_paths(sweep.experiment))
+    for key, domain in sweep.search.items():
+        for _, value in _values_to_try(domain):
+            try:
+                varied = apply_overrides(sweep.experiment, assignments(key, value))
+            except ValidationError:  # possible together with other values; the grid rules decide
+                continue
+            known |= set(field_paths(varied))
+    for part, paths in (("rows", sweep.table.rows), ("columns", sweep.table.columns)):
+        for i, path in enumerate(paths):
+            if path not in known:
+                message = f"`{path}` is not a field of this experiment; {nearest(path, known)}"
+                yield ("table", part, i), message
+
+
+def _first_mistake(
+    sweep: SweepSpec, overrides: Overrides, error: ValidationError
+) -> tuple[str, str]:
+    """Dotted path of the field that is wrong in a configuration, and what is wrong with it."""
+    detail = error.errors(include_url=False)[0]
+    data = overridden(sweep.experiment, overrides)
+    path = written_path(detail["loc"], data, missing=detail["type"] == "missing")
+    if detail["type"] != "rule_broken":
+        message = f"{detail['msg'].removeprefix('Input ')}, got {show(detail['input'])}"
+        return ".".join(map(str, path)), message
+    further, message = detail["ctx"]["problems"][0]
+    return ".".join(map(str, (*path, *further))), message
+
+
+def _within(path: str, section: str) -> bool:
+    return f"{path}.".startswith(f"{section}.")
+
+
+def _values_to_try(domain: Domain) -> list[tuple[Path, Any]]:
+    """Each listed value with its place, or both ends of a range."""
+    match domain:
+        case tuple():
+            return [((i,), value) for i, value in enumerate(domain)]
+        case IntRangeSpec():
+            return [(("int", i), end) for i, end in enumerate(domain.int_)]
+        case UniformRangeSpec():
+            return [(("uniform", i), end) for i, end in enumerate(domain.uniform)]
+        case LogUniformRangeSpec():
+            return [(("log_uniform", i), end) for i, end in enumerate(domain.log_uniform)]
+        case _:
+            assert_never(domain)

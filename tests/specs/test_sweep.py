@@ -1,0 +1,88 @@
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.identity import canonical_json, config_key, sweep_id, trial_key
+from lnets.specs.schemas import schemas, stale
+from lnets.specs.sweep import SweepSpec
+from tests.conftest import REPOSITORY
+
+SWEEPS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
+
+
+def sweep(data: dict[str, Any]) -> SweepSpec:
+    return SweepSpec.model_validate_json(json.dumps(data))
+
+
+def test_a_spec_survives_its_canonical_json(tiny: dict[str, Any]) -> None:
+    original = sweep(tiny)
+    again = SweepSpec.model_validate_json(canonical_json(original))
+    assert again == original
+    assert canonical_json(again) == canonical_json(original)
+    assert sweep_id(again) == sweep_id(original)
+
+
+def test_identity_is_content(tiny: dict[str, Any]) -> None:
+    experiment = sweep(tiny).experiment
+    spelled_out = {**tiny["experiment"], "batch_size": 2}
+    spelled_out["optim"] = {"momentum": 0.9, "lr": 0.1, "type": "sgd", "schedule": None}
+    same = ExperimentSpec.model_validate_json(json.dumps(spelled_out))
+    assert config_key(same) == config_key(experiment)
+    assert trial_key(same, 1) == trial_key(experiment, 1)
+    assert trial_key(same, 1) != trial_key(experiment, 2)
+    other = ExperimentSpec.model_validate_json(json.dumps({**spelled_out, "steps": 4}))
+    assert config_key(other) != config_key(experiment)
+
+
+def test_a_frozen_spec_cannot_change(tiny: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        sweep(tiny).name = "other"  # type: ignore[misc]
+
+
+def test_the_layout_has_a_default(tiny: dict[str, Any]) -> None:
+    layout = sweep(tiny).table_layout()
+    assert layout.rows == ("optim.lr",)
+    assert layout.values == ("wasserstein_estimate",)
+    del tiny["search"]
+    assert sweep(tiny).table_layout().rows == ("task",)
+
+
+def test_a_grid_is_bounded(tiny: dict[str, Any]) -> None:
+    tiny["search"] = {
+        "steps": {"int": [1, 1000]},
+        "batch_size": {"int": [1, 1000]},
+    }
+    with pytest.raises(ValidationError, match="at most 100000 configurations, got 1000000"):
+        sweep(tiny)
+
+
+def test_the_files_in_schemas_are_current() -> None:
+    assert not stale(REPOSITORY / "schemas"), "changed, please run `lnets-sweep schema --write`"
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.name)
+def test_shipped_sweeps_follow_their_schema(file: Any) -> None:
+    """Editors check what people write by these schemas, so they must accept what is right."""
+    jsonschema.validate(yaml.safe_load(file.read_text()), schemas()["sweep.schema.json"])
+
+
+def test_the_schema_refuses_what_the_specs_refuse(tiny: dict[str, Any]) -> None:
+    tiny["experiment"]["model"]["activation"] = "rellu"
+    with pytest.raises(jsonschema.ValidationError, match="rellu"):
+        jsonschema.validate(tiny, schemas()["sweep.schema.json"])
+
+
+def test_every_field_is_described() -> None:
+    undescribed = [
+        f"{name}.{field}"
+        for schema in schemas().values()
+        for name, model in schema["$defs"].items()
+        for field, value in model.get("properties", {}).items()
+        if field != "type" and "description" not in value
+    ]
+    assert undescribed == []
