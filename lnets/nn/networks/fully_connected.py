@@ -1,0 +1,44 @@
+"""Linear layers with activations between them."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from lnets.nn.scale import Scale
+
+
+class FullyConnected(nn.Sequential):
+    """Flatten, then linear layers with an activation between every two.
+
+    Every linear layer, its bias included, is scaled by the n-th root of `l_constant`.
+
+    Args:
+        input_dim: Numbers per input.
+        layers: Units of each linear layer, the output last.
+        linear: Makes a linear layer of (inputs, outputs).
+        activation: Makes the activation after a hidden layer, of the layer's index.
+        shrink: Factor by which the activation after each hidden layer narrows it.
+        l_constant: Lipschitz constant of the whole when the linear layers have 1.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        layers: Sequence[int],
+        *,
+        linear: Callable[[int, int], nn.Module],
+        activation: Callable[[int], nn.Module],
+        shrink: Sequence[int] | None = None,
+        l_constant: float = 1.0,
+    ) -> None:
+        modules: list[nn.Module] = [nn.Flatten()]
+        factor = l_constant ** (1 / len(layers))
+        width = input_dim
+        for i, units in enumerate(layers):
+            modules.append(linear(width, units))
+            if factor != 1:
+                modules.append(Scale(factor))
+            if i < len(layers) - 1:
+                modules.append(activation(i))
+                width = units // shrink[i] if shrink else units
+        super().__init__(*modules)

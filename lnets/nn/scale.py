@@ -1,0 +1,24 @@
+"""Multiplication by a constant: how a network gets its Lipschitz constant."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Scale(nn.Module):
+    """y = factor · x.
+
+    Args:
+        factor: Any finite number.
+    """
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """The scaled input."""
+        return x if self.factor == 1 else x * self.factor
+
+    def extra_repr(self) -> str:
+        """Shown by `print(module)`."""
+        return f"{self.factor}"

@@ -1,0 +1,55 @@
+from fractions import Fraction
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lnets.functional.operator_norm import (
+    gamma,
+    product_upper_bound,
+    spectral_norm_upper_bound,
+)
+
+
+@given(
+    shape=st.sampled_from([(1, 1), (3, 3), (2, 7), (7, 2)]),
+    exponent=st.integers(-8, 8),
+    seed=st.integers(0, 1000),
+)
+@settings(deadline=None)
+def test_it_bounds_the_norm_of_known_matrices(
+    shape: tuple[int, int], exponent: int, seed: int
+) -> None:
+    """Rank one: the norm ‖u‖·‖v‖ is known exactly, as a ratio of integers."""
+    generator = torch.Generator().manual_seed(seed)
+    u = torch.randint(-50, 50, (shape[0],), generator=generator, dtype=torch.float64)
+    v = torch.randint(-50, 50, (shape[1],), generator=generator, dtype=torch.float64)
+    scale = 2.0**exponent
+    bound = Fraction(spectral_norm_upper_bound(torch.outer(u, v) * scale))
+    squared = Fraction(int(u @ u)) * Fraction(int(v @ v)) * Fraction(scale) ** 2
+    assert bound**2 >= squared
+    assert bound**2 <= squared * Fraction(1 + 1e-9) or squared == 0
+
+
+def test_float32_weights_are_taken_as_they_are() -> None:
+    weight = torch.randn(20, 30)
+    assert spectral_norm_upper_bound(weight) == spectral_norm_upper_bound(weight.double())
+
+
+def test_a_weight_that_is_not_finite_has_no_bound() -> None:
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="finite"):
+            spectral_norm_upper_bound(torch.tensor([[1.0, bad]]))
+
+
+@given(st.lists(st.floats(0, 1e3), max_size=20))
+def test_a_product_is_rounded_up(factors: list[float]) -> None:
+    exact = Fraction(1)
+    for factor in factors:
+        exact *= Fraction(factor)
+    assert Fraction(product_upper_bound(factors)) >= exact
+
+
+def test_gamma_is_highams() -> None:
+    assert gamma(1) == 2.0**-53 / (1 - 2.0**-53)

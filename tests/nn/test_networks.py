@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch import nn
+
+from lnets.nn import Abs, BjorckLinear, FullyConnected, GroupSort, Maxout, Scale
+
+
+@pytest.mark.parametrize(
+    ("input_dim", "layers", "parameters"),
+    [(1, [128, 128, 1], 16_897), (2, [312, 312, 312, 1], 196_561), (128, [256] * 6 + [1], 362_241)],
+)
+def test_the_originals_critics_have_its_parameters(
+    input_dim: int, layers: list[int], parameters: int
+) -> None:
+    model = FullyConnected(
+        input_dim, layers, linear=BjorckLinear, activation=lambda _: GroupSort(2)
+    )
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_the_constant_is_shared_among_the_layers() -> None:
+    model = FullyConnected(
+        3, [4, 4, 4, 2], linear=nn.Linear, activation=lambda _: nn.ReLU(), l_constant=1000.0
+    )
+    factors = [module.factor for module in model if isinstance(module, Scale)]
+    assert factors == pytest.approx([5.623413251903491] * 4)
+
+
+def test_maxout_narrows_the_next_layer() -> None:
+    model = FullyConnected(
+        3, [6, 8, 1], linear=nn.Linear, activation=lambda i: Maxout([3, 2][i]), shrink=[3, 2]
+    )
+    widths = [(m.in_features, m.out_features) for m in model if isinstance(m, nn.Linear)]
+    assert widths == [(3, 6), (2, 8), (4, 1)]
+    assert model(torch.randn(5, 3)).shape == (5, 1)
+
+
+def test_grids_are_flattened() -> None:
+    model = FullyConnected(6, [2], linear=nn.Linear, activation=lambda _: Abs())
+    assert model(torch.randn(5, 1, 2, 3)).shape == (5, 2)
+
+
+def test_modules_say_what_they_are() -> None:
+    shown = repr(
+        nn.Sequential(
+            GroupSort(2), Maxout(3, axis=1), Scale(2.0), BjorckLinear(2, 3, bjorck_iter=7)
+        )
+    )
+    for part in ("GroupSort(2, axis=-1)", "Maxout(3, axis=1)", "Scale(2.0)", "bjorck_iter=7"):
+        assert part in shown
