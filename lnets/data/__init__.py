@@ -1,0 +1,1 @@
+"""What networks are trained on: distributions and images."""
