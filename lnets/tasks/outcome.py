@@ -1,0 +1,22 @@
+"""What a task hands back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+Report: TypeAlias = Callable[[int, Mapping[str, float]], None]
+"""Called with the step and the metrics of that moment, a point of the learning curve."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a trial."""
+
+    status: Literal["completed", "diverged"]
+    """`diverged`: the loss or a weight stopped being finite, and training ended there."""
+    metrics: dict[str, float]
+    """Metrics of the finished trial; of a diverged one only what it cost."""
+    model: nn.Module
+    """The trained network."""

@@ -1,0 +1,123 @@
+"""Bound the Wasserstein-1 distance between two distributions with a Lipschitz critic."""
+
+import copy
+import math
+import time
+
+import torch
+from torch import Generator, nn
+
+from lnets.build import build_distribution, build_model, build_optimizer, build_schedule
+from lnets.data.distributions import Distribution, known_wasserstein
+from lnets.functional.transport import confidence_width, dual_value, exact_wasserstein
+from lnets.nn import certify
+from lnets.specs.experiment import WassersteinSpec
+from lnets.tasks.outcome import Outcome, Report
+
+DELTA = 0.05
+"""Probability with which `wasserstein_lower_bound` may fail."""
+
+_MAX_EXACT = 5000
+# Seeds of the streams of one trial differ in these high bits, so that no stream repeats another's.
+_TRAINING_STREAM, _HELD_OUT_STREAM = 1 << 32, 2 << 32
+
+
+def train(spec: WassersteinSpec, seed: int, *, device: torch.device, report: Report) -> Outcome:
+    """Train a critic, then bound the distance on samples it has not seen.
+
+    Args:
+        spec: The experiment.
+        seed: Of weights, training samples and held-out samples; the held-out samples depend on
+            nothing else, so that configurations are compared on the same ones.
+        device: Where to train; the bound is computed there too, in float64.
+        report: Called every `log_every` steps with `train_dual`, the dual value on the training
+            samples of these steps, not divided by a Lipschitz constant.
+    """
+    torch.manual_seed(seed)
+    samples = Generator(device).manual_seed(_TRAINING_STREAM + seed)
+    distrib1 = build_distribution(spec.distrib1, device)
+    distrib2 = build_distribution(spec.distrib2, device)
+    critic = build_model(spec.model, spec.distrib1.size).to(device)
+    optimizer = build_optimizer(spec.optim, critic.parameters())
+    schedule = build_schedule(spec.optim.schedule, optimizer)
+    recent = torch.zeros((), device=device)
+    start = time.perf_counter()
+    for step in range(1, spec.steps + 1):
+        x = distrib1.sample(spec.batch_size, samples)
+        y = distrib2.sample(spec.batch_size, samples)
+        # One forward for both samples: effective weights are computed once per step.
+        values1, values2 = critic(torch.cat((x, y))).split(spec.batch_size)
+        dual = dual_value(values1, values2)
+        optimizer.zero_grad()
+        (-dual).backward()
+        if spec.optim.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(critic.parameters(), spec.optim.max_grad_norm)
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+        recent += dual.detach()
+        if step % spec.log_every == 0 or step == spec.steps:
+            train_dual = recent.item() / ((step - 1) % spec.log_every + 1)
+            if not math.isfinite(train_dual):
+                seconds = time.perf_counter() - start
+                return Outcome("diverged", _cost(seconds, step), critic)
+            report(step, {"train_dual": train_dual})
+            recent.zero_()
+    seconds = time.perf_counter() - start
+    if not all(torch.isfinite(p).all() for p in critic.parameters()):
+        return Outcome("diverged", _cost(seconds, spec.steps), critic)
+    held_out = Generator(device).manual_seed(_HELD_OUT_STREAM + seed)
+    bounds = evaluate(critic, distrib1, distrib2, spec.test_sample_size, held_out)
+    return Outcome("completed", bounds | _cost(seconds, spec.steps), critic)
+
+
+def evaluate(
+    critic: nn.Module,
+    distrib1: Distribution,
+    distrib2: Distribution,
+    num_samples: int,
+    generator: Generator,
+) -> dict[str, float]:
+    """Bounds that a critic proves, in float64, on samples independent of it.
+
+    Args:
+        critic: Any certifiable network with one output.
+        distrib1: Where the critic is high.
+        distrib2: Where the critic is low.
+        num_samples: Held-out samples of each distribution at most.
+        generator: Draws them.
+
+    Returns:
+        `wasserstein_estimate`, `wasserstein_lower_bound`, `lipschitz_upper_bound`, and
+        `wasserstein_exact` with `tightness` unless there are too many samples for the exact value.
+    """
+    critic = copy.deepcopy(critic).double().eval()
+    x = distrib1.held_out(num_samples, generator)
+    y = distrib2.held_out(num_samples, generator)
+    with torch.no_grad():
+        values1, values2 = critic(x).squeeze(1), critic(y).squeeze(1)
+        lipschitz = certify(critic).lipschitz_upper_bound
+    estimate = dual_value(values1, values2).item() / lipschitz
+    width = confidence_width(
+        values1 / lipschitz,
+        values2 / lipschitz,
+        ranges=(distrib1.diameter, distrib2.diameter),
+        delta=DELTA,
+    )
+    metrics = {
+        "wasserstein_estimate": estimate,
+        "wasserstein_lower_bound": estimate - width,
+        "lipschitz_upper_bound": lipschitz,
+    }
+    exact = known_wasserstein(distrib1, distrib2)
+    if exact is None and max(len(x), len(y)) <= _MAX_EXACT:
+        exact = exact_wasserstein(x, y)
+    if exact is not None:
+        metrics["wasserstein_exact"] = exact
+        if exact > 0:
+            metrics["tightness"] = estimate / exact
+    return metrics
+
+
+def _cost(seconds: float, steps: int) -> dict[str, float]:
+    return {"train_seconds": seconds, "steps_per_second": steps / seconds}

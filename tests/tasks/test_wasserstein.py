@@ -1,0 +1,133 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from lnets.nn import BjorckLinear
+from lnets.specs.experiment import WassersteinSpec
+from lnets.specs.metrics import WASSERSTEIN
+from lnets.tasks.outcome import Outcome
+from lnets.tasks.run import run_trial
+from lnets.tasks.wasserstein import train
+
+DIGITS = {"type": "image_samples", "dataset": "digits"}
+
+
+def spec(tiny: dict[str, Any], **changes: Any) -> WassersteinSpec:
+    import json
+
+    return WassersteinSpec.model_validate_json(json.dumps({**tiny["experiment"], **changes}))
+
+
+def outcome(experiment: WassersteinSpec, seed: int = 0) -> tuple[Outcome, list[Any]]:
+    curve: list[Any] = []
+    ended = run_trial(
+        experiment,
+        seed,
+        device="cpu",
+        threads=1,
+        report=lambda step, metrics: curve.append((step, dict(metrics))),
+    )
+    return ended, curve
+
+
+def without_times(metrics: dict[str, float]) -> dict[str, float]:
+    return {k: v for k, v in metrics.items() if k not in ("train_seconds", "steps_per_second")}
+
+
+def test_it_reports_what_it_declares(tiny: dict[str, Any]) -> None:
+    ended, curve = outcome(spec(tiny))
+    assert ended.status == "completed"
+    assert set(ended.metrics) == set(WASSERSTEIN)
+    assert all(math.isfinite(value) for value in ended.metrics.values())
+    assert [step for step, _ in curve] == [2, 3]
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tiny: dict[str, Any]) -> None:
+    first, second, third = (outcome(spec(tiny), seed) for seed in (0, 0, 1))
+    assert without_times(first[0].metrics) == without_times(second[0].metrics)
+    assert first[1] == second[1]
+    assert without_times(first[0].metrics) != without_times(third[0].metrics)
+    for a, b in zip(first[0].model.parameters(), second[0].model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_short_training_approaches_the_cone(tiny: dict[str, Any]) -> None:
+    tiny["experiment"]["model"]["layers"] = [16, 16, 1]
+    optim = {"type": "adam", "lr": 0.01}
+    ended, curve = outcome(spec(tiny, optim=optim, steps=300, batch_size=32, test_sample_size=500))
+    metrics = ended.metrics
+    assert 0.9 < metrics["tightness"] <= 1
+    assert metrics["wasserstein_lower_bound"] < metrics["wasserstein_estimate"]
+    assert 0.99 < metrics["lipschitz_upper_bound"] <= 1 + 1e-9
+    assert metrics["wasserstein_exact"] == 1
+    assert curve[-1][1]["train_dual"] == pytest.approx(metrics["wasserstein_estimate"], abs=0.05)
+
+
+@pytest.mark.parametrize("linear", ["standard", "bjorck"])
+def test_no_estimate_exceeds_the_exact_value_on_real_images(
+    tiny: dict[str, Any], linear: str
+) -> None:
+    tiny["experiment"]["model"]["linear"] = {"type": linear}
+    images = {"distrib1": {**DIGITS, "classes": [3]}, "distrib2": {**DIGITS, "classes": [8]}}
+    metrics = outcome(spec(tiny, **images, steps=60, batch_size=16))[0].metrics
+    assert metrics["wasserstein_exact"] > 1
+    assert metrics["wasserstein_estimate"] <= metrics["wasserstein_exact"]
+    assert metrics["tightness"] == pytest.approx(
+        metrics["wasserstein_estimate"] / metrics["wasserstein_exact"]
+    )
+
+
+def test_grids_and_empty_dimensions_keep_every_number(tiny: dict[str, Any]) -> None:
+    shell = {"type": "multi_spherical_shell", "dim": 3, "empty_dim": 3, "reshape_to_grid": [2, 3]}
+    ended, _ = outcome(spec(tiny, distrib1={**shell, "radius": 0}, distrib2={**shell, "radius": 1}))
+    assert ended.status == "completed"
+    assert ended.model[1].in_features == 6  # type: ignore[index]
+
+
+def test_a_run_that_explodes_ends_as_diverged(tiny: dict[str, Any]) -> None:
+    tiny["experiment"]["model"]["linear"] = {"type": "standard"}
+    ended, curve = outcome(spec(tiny, optim={"type": "sgd", "lr": 1000.0}, steps=200))
+    assert ended.status == "diverged"
+    assert set(ended.metrics) == {"train_seconds", "steps_per_second"}
+    assert all(math.isfinite(point["train_dual"]) for _, point in curve)
+
+
+def test_gradients_are_clipped(tiny: dict[str, Any]) -> None:
+    """A first SGD step moves the weights by lr times the clipped norm."""
+    torch.manual_seed(0)
+    for max_grad_norm in (1e-3, 1e-2):
+        optim = {"type": "sgd", "lr": 1.0, "momentum": 0.0, "max_grad_norm": max_grad_norm}
+        moved, _ = outcome(spec(tiny, optim=optim, steps=1))
+        start, _ = outcome(spec(tiny, optim={**optim, "lr": 1e-12}, steps=1))
+        pairs = zip(moved.model.parameters(), start.model.parameters(), strict=True)
+        change = torch.sqrt(sum((a - b).square().sum() for a, b in pairs)).item()
+        assert change == pytest.approx(max_grad_norm, rel=1e-3)
+
+
+def test_both_samples_share_one_effective_weight_per_step(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+    original = BjorckLinear._orthonormalized
+
+    def counted(self: BjorckLinear) -> torch.Tensor:
+        nonlocal calls
+        calls += self.training
+        return original(self)
+
+    monkeypatch.setattr(BjorckLinear, "_orthonormalized", counted)
+    outcome(spec(tiny, steps=5))
+    assert calls == 5 * 2  # two layers
+
+
+@pytest.mark.gpu
+def test_a_gpu_gives_a_bound_too(tiny: dict[str, Any]) -> None:
+    tiny["experiment"]["model"]["layers"] = [16, 16, 1]
+    experiment = spec(
+        tiny, optim={"type": "adam", "lr": 0.01}, steps=300, batch_size=32, test_sample_size=500
+    )
+    ended = train(experiment, 0, device=torch.device("cuda"), report=lambda step, metrics: None)
+    assert ended.status == "completed"
+    assert 0.9 < ended.metrics["tightness"] <= 1
