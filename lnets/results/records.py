@@ -1,0 +1,134 @@
+"""Rows of the store's tables, and a finished trial as it travels through the spool."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pyarrow as pa
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+Status = Literal["completed", "diverged", "failed"]
+
+FINISHED = ("completed", "diverged")
+"""States that running the trial again would not change."""
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+SWEEPS = pa.schema(
+    [
+        ("sweep_id", pa.string()),
+        ("name", pa.string()),
+        ("spec", pa.string()),
+        ("trial_keys", pa.list_(pa.string())),
+        ("skipped", pa.string()),
+        ("submitted_at", TIMESTAMP),
+        ("commit", pa.string()),
+        ("versions", pa.string()),
+        ("host", pa.string()),
+    ]
+)
+TRIALS = pa.schema(
+    [
+        ("trial_key", pa.string()),
+        ("config_key", pa.string()),
+        ("sweep_id", pa.string()),
+        ("name", pa.string()),
+        ("task", pa.string()),
+        ("seed", pa.int64()),
+        ("status", pa.string()),
+        ("error", pa.string()),
+        ("config", pa.string()),
+        ("metrics", pa.string()),
+        ("started_at", TIMESTAMP),
+        ("train_seconds", pa.float64()),
+        ("device", pa.string()),
+        ("attempt", pa.int64()),
+        ("commit", pa.string()),
+    ]
+)
+CURVES = pa.schema(
+    [
+        ("trial_key", pa.string()),
+        ("step", pa.int64()),
+        ("seconds", pa.float64()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+    ]
+)
+TABLES = {"sweeps": SWEEPS, "trials": TRIALS, "curves": CURVES}
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class CurvePoint(_Row):
+    """One metric at one logged step."""
+
+    step: int
+    seconds: float
+    metric: str
+    value: float
+
+
+class TrialRecord(_Row):
+    """A trial that has ended, as a worker spools it: its row and its learning curve."""
+
+    trial_key: str
+    config_key: str
+    sweep_id: str
+    name: str
+    task: str
+    seed: int
+    status: Status
+    error: str | None = None
+    config: str
+    """The resolved experiment as canonical JSON."""
+    metrics: dict[str, float]
+    started_at: AwareDatetime
+    train_seconds: float | None
+    device: str
+    attempt: int
+    commit: str | None
+    curve: tuple[CurvePoint, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether running the trial again would change nothing."""
+        return self.status in FINISHED
+
+    def trial_row(self) -> dict[str, Any]:
+        """The row of the table `trials`."""
+        return self.model_dump(exclude={"curve", "metrics"}) | {
+            "metrics": self.model_dump_json(include={"metrics"})[len('{"metrics":') : -1]
+        }
+
+    def curve_rows(self) -> list[dict[str, Any]]:
+        """Rows of the table `curves`."""
+        return [{"trial_key": self.trial_key, **point.model_dump()} for point in self.curve]
+
+
+class SweepRecord(_Row):
+    """A submission."""
+
+    sweep_id: str
+    name: str
+    spec: str
+    """The sweep as canonical JSON."""
+    trial_keys: tuple[str, ...]
+    """Its trials, whichever submission ran them."""
+    skipped: str
+    """JSON list of the sampled configurations that cannot be built, with reasons."""
+    submitted_at: AwareDatetime
+    commit: str | None
+    versions: str
+    """JSON object of the versions of Python and of the libraries that decide results."""
+    host: str
+
+
+@dataclass(frozen=True)
+class SweepTrials:
+    """A sweep by its trials, whichever submission ran them."""
+
+    sweep_id: str
+    name: str
+    trial_keys: tuple[str, ...]

@@ -1,0 +1,282 @@
+"""The results store: Delta tables in a folder, a spool of finished trials before them.
+
+A worker puts every finished trial into `spool/` by an atomic rename. Whoever holds the store's
+lock moves what is spooled into the tables: curves first, then trials, then the spool files go. A
+process killed anywhere in between leaves spool files, whose trials the tables know or do not know;
+moving them again adds exactly what is missing.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import DeltaError
+from pydantic import ValidationError
+
+from lnets.errors import NotFoundError, StoreError
+from lnets.results.records import FINISHED, TABLES, SweepRecord, TrialRecord
+
+SCHEMA_VERSION = 1
+_MARKER = "lnets-store.json"
+_ENDED = {"trial_key", "status", "attempt"}
+_log = logging.getLogger(__name__)
+
+
+class Store:
+    """A results store in a local folder.
+
+    Args:
+        root: The folder.
+        create: Whether to make a store there if the folder is missing or empty.
+
+    Raises:
+        NotFoundError: If there is no store and `create` is false.
+        StoreError: If the folder holds something else, is not writable, or was made by a newer
+            version. Nothing is touched then.
+    """
+
+    def __init__(self, root: Path, *, create: bool = False) -> None:
+        if ":/" in str(root):
+            raise StoreError(f"{root}: a store is a folder of this machine or of a shared drive.")
+        self.root = root.absolute()
+        self._seen = (-1, Ended(frozenset(), {}))
+        try:
+            self._check_or_create(create)
+        except OSError as error:
+            raise StoreError(f"{root}: the store cannot be used: {error.strerror}.") from None
+
+    @property
+    def spool(self) -> Path:
+        """Where finished trials wait for the tables."""
+        return self.root / "spool"
+
+    def artifacts(self, trial_key: str) -> Path:
+        """Where a trial's files are."""
+        return self.root / "artifacts" / trial_key
+
+    def put(self, record: TrialRecord) -> None:
+        """Spool an ended trial: from here on it cannot be lost.
+
+        A failure never takes the place of a result that a dying worker still spooled.
+        """
+        file = self._spool_file(record.trial_key)
+        if record.finished or not file.exists():
+            write_atomically(file, record.model_dump_json())
+
+    def spooled(self, trial_key: str) -> TrialRecord | None:
+        """A trial's record if it waits in the spool."""
+        return self._read(self._spool_file(trial_key))
+
+    def commit(self) -> list[TrialRecord]:
+        """Move what is spooled into the tables, each finished trial once.
+
+        Returns:
+            The records that were new.
+
+        Raises:
+            StoreError: If the tables cannot be written; the spool is kept.
+        """
+        with self._locked():
+            files = sorted(self.spool.glob("*.json"))
+            records = [record for file in files if (record := self._read(file)) is not None]
+            ended = self._ended()
+            new = [record for record in records if not ended.covers(record)]
+            if new:
+                self._append(new)
+            for file in files:
+                file.unlink(missing_ok=True)
+            return new
+
+    def add_sweep(self, record: SweepRecord) -> None:
+        """Note a submission."""
+        with self._locked():
+            self._write("sweeps", [record.model_dump()])
+
+    def has_sweep(self, sweep_id: str) -> bool:
+        """Whether a sweep has been submitted before."""
+        return sweep_id in self.table("sweeps", ["sweep_id"])["sweep_id"].to_pylist()
+
+    def ended(self) -> "Ended":
+        """What has ended so far, the spool included."""
+        ended = self._ended()
+        spooled = (self._read(file) for file in self.spool.glob("*.json"))
+        return ended.plus([record for record in spooled if record is not None])
+
+    def compact(self) -> None:
+        """Merge small files, so that reading stays fast."""
+        with self._locked():
+            for name in TABLES:
+                if self._exists(name):
+                    DeltaTable(self._path(name)).optimize.compact()
+
+    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+        """All rows of a table, as Arrow.
+
+        Args:
+            name: `sweeps`, `trials` or `curves`.
+            columns: What to read; None reads all.
+
+        Raises:
+            StoreError: If the table is damaged.
+        """
+        if not self._exists(name):
+            empty = TABLES[name].empty_table()
+            return empty if columns is None else empty.select(columns)
+        try:
+            return DeltaTable(self._path(name)).to_pyarrow_table(columns=columns)
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"{self._path(name)}: cannot be read: {error}") from None
+
+    def _check_or_create(self, create: bool) -> None:
+        marker = self.root / _MARKER
+        if not marker.exists():
+            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+                raise StoreError(
+                    f"{self.root}: not a results store, because it has no {_MARKER}; name an empty "
+                    "or new folder."
+                )
+            if not create:
+                raise NotFoundError(
+                    f"{self.root}: no results store here; submit a sweep first, or name its store "
+                    "with --store or LNETS_STORE."
+                )
+            self.root.mkdir(parents=True, exist_ok=True)
+            write_atomically(marker, json.dumps({"schema_version": SCHEMA_VERSION}))
+        version = self._version(marker)
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.root}: made by a newer lnets (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}); upgrade lnets or name another store."
+            )
+        if create:
+            for folder in (self.root, self.spool):
+                folder.mkdir(exist_ok=True)
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise StoreError(f"{folder}: the store is not writable.")
+
+    def _version(self, marker: Path) -> int:
+        try:
+            version = json.loads(marker.read_text())["schema_version"]
+        except (ValueError, KeyError, TypeError):
+            version = None
+        if not isinstance(version, int):
+            raise StoreError(f"{marker}: damaged; a store's marker names its schema_version.")
+        return version
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with open(self.root / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _path(self, name: str) -> str:
+        return str(self.root / name)
+
+    def _spool_file(self, trial_key: str) -> Path:
+        return self.spool / f"{trial_key}.json"
+
+    def _exists(self, name: str) -> bool:
+        return (self.root / name / "_delta_log").is_dir()
+
+    def _read(self, file: Path) -> TrialRecord | None:
+        """A spooled record; None if it is damaged, or if another process has just moved it."""
+        try:
+            return TrialRecord.model_validate_json(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValidationError as error:
+            _log.warning("%s is damaged and set aside: %s", file, error)
+            file.replace(file.with_suffix(".damaged"))
+            return None
+
+    def _ended(self) -> "Ended":
+        if self._exists("trials"):
+            version = DeltaTable(self._path("trials")).version()
+            if version != self._seen[0]:
+                rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
+                self._seen = (version, Ended.of(rows))
+        return self._seen[1]
+
+    def _append(self, records: Sequence[TrialRecord]) -> None:
+        curves = [record for record in records if record.finished and record.curve]
+        if curves:
+            # Present without a row: an earlier commit was killed between the two tables.
+            present = self._keys_in_curves({record.trial_key for record in curves})
+            rows = [
+                row
+                for record in curves
+                if record.trial_key not in present
+                for row in record.curve_rows()
+            ]
+            if rows:
+                self._write("curves", rows)
+        self._write("trials", [record.trial_row() for record in records])
+        version = DeltaTable(self._path("trials")).version()
+        self._seen = (version, self._seen[1].plus(records))
+
+    def _keys_in_curves(self, keys: set[str]) -> set[str]:
+        if not self._exists("curves"):
+            return set()
+        rows = DeltaTable(self._path("curves")).to_pyarrow_table(
+            columns=["trial_key"], filters=[("trial_key", "in", sorted(keys))]
+        )
+        return set(rows["trial_key"].unique().to_pylist())
+
+    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+        try:
+            table = pa.Table.from_pylist(rows, schema=TABLES[name])
+            write_deltalake(self._path(name), table, mode="append")
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"{self._path(name)}: cannot be written: {error}") from None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Which trials have ended."""
+
+    finished: frozenset[str]
+    """Keys of trials that running again would not change."""
+    attempts: Mapping[str, int]
+    """How often each trial has been tried."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Ended":
+        """Read off rows of the table `trials`."""
+        rows = list(rows)
+        attempts: dict[str, int] = {}
+        for row in rows:
+            attempts[row["trial_key"]] = max(row["attempt"], attempts.get(row["trial_key"], 0))
+        finished = frozenset(row["trial_key"] for row in rows if row["status"] in FINISHED)
+        return cls(finished, attempts)
+
+    def plus(self, records: Sequence[TrialRecord]) -> "Ended":
+        """With further records."""
+        more = Ended.of([{**record.model_dump(include=_ENDED)} for record in records])
+        return Ended(self.finished | more.finished, {**self.attempts, **more.attempts})
+
+    def covers(self, record: TrialRecord) -> bool:
+        """Whether a record tells nothing new."""
+        tried = self.attempts.get(record.trial_key, 0)
+        return record.trial_key in self.finished or (
+            not record.finished and record.attempt <= tried
+        )
+
+
+def write_atomically(file: Path, text: str) -> None:
+    """Write a file that is either whole or not there, whatever process is killed.
+
+    A machine that loses its power may lose the file: its trial is then run again.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)

@@ -1,0 +1,238 @@
+"""Every finished trial lands exactly once, wherever a process is killed."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from lnets.errors import NotFoundError, StoreError
+from lnets.results.live import Live, heartbeats
+from lnets.results.records import CurvePoint, SweepRecord, TrialRecord
+from lnets.results.store import Store
+
+
+def record(key: str, **changes: Any) -> TrialRecord:
+    point = CurvePoint(step=1, seconds=0.1, metric="train_dual", value=0.5)
+    fields: dict[str, Any] = {
+        "trial_key": key,
+        "config_key": "c",
+        "sweep_id": "s",
+        "name": "n",
+        "task": "wasserstein",
+        "seed": 0,
+        "status": "completed",
+        "config": "{}",
+        "metrics": {"tightness": 0.9},
+        "started_at": datetime.now(UTC),
+        "train_seconds": 1.0,
+        "device": "cpu",
+        "attempt": 1,
+        "commit": None,
+        "curve": (point,),
+    }
+    return TrialRecord(**{**fields, **changes})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store", create=True)
+
+
+def keys(store: Store, table: str = "trials") -> list[str]:
+    return sorted(store.table(table)["trial_key"].to_pylist())
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing in the store may catch it."""
+
+
+def test_what_is_spooled_is_committed_once(store: Store) -> None:
+    store.put(record("a"))
+    assert [r.trial_key for r in store.commit()] == ["a"]
+    assert store.commit() == []
+    store.put(record("a"))
+    store.put(record("b"))
+    assert [r.trial_key for r in store.commit()] == ["b"]
+    assert keys(store) == keys(store, "curves") == ["a", "b"]
+    assert not list(store.spool.iterdir())
+
+
+def test_a_row_says_what_the_record_said(store: Store) -> None:
+    original = record("a", metrics={"tightness": 0.1, "train_seconds": 2.5})
+    store.put(original)
+    store.commit()
+    [row] = store.table("trials").to_pylist()
+    assert json.loads(row.pop("metrics")) == original.metrics
+    assert row == original.model_dump(exclude={"metrics", "curve"})
+    [point] = store.table("curves").to_pylist()
+    assert point == {"trial_key": "a", **original.curve[0].model_dump()}
+
+
+@pytest.mark.parametrize("when", ["before curves", "before trials", "before unlink"])
+def test_a_commit_killed_anywhere_is_finished_by_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    store.put(record("a"))
+    store.commit()
+    for key in ("b", "c"):
+        store.put(record(key))
+    write = Store._write
+
+    def killed_write(self: Store, name: str, rows: list[dict[str, Any]]) -> None:
+        if when == f"before {name}":
+            raise Killed
+        write(self, name, rows)
+
+    def killed_unlink(self: Path, missing_ok: bool = False) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_write", killed_write)
+        if when == "before unlink":
+            patch.setattr(Path, "unlink", killed_unlink)
+        with pytest.raises(Killed):
+            store.commit()
+    store.put(record("d"))
+    Store(store.root).commit()
+    assert keys(store) == keys(store, "curves") == ["a", "b", "c", "d"]
+    assert not list(store.spool.iterdir())
+
+
+def test_two_processes_may_commit_at_the_same_time(store: Store) -> None:
+    for i in range(40):
+        store.put(record(f"{i:02}"))
+    others = [Store(store.root) for _ in range(4)]
+    threads = [threading.Thread(target=other.commit) for other in others]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for i in range(40):
+        store.put(record(f"{i:02}"))
+    others[0].commit()
+    assert keys(store) == keys(store, "curves") == [f"{i:02}" for i in range(40)]
+
+
+def test_failures_are_kept_and_tried_again(store: Store) -> None:
+    failed = record("a", status="failed", error="boom", metrics={}, curve=())
+    store.put(failed)
+    store.commit()
+    assert "a" not in store.ended().finished
+    assert store.ended().attempts == {"a": 1}
+    store.put(failed)
+    assert store.commit() == []
+    store.put(record("a", attempt=2))
+    store.commit()
+    assert "a" in store.ended().finished
+    store.put(record("a", status="failed", attempt=3))
+    assert store.commit() == []
+    assert sorted(store.table("trials")["status"].to_pylist()) == ["completed", "failed"]
+
+
+def test_a_failure_does_not_replace_a_spooled_result(store: Store) -> None:
+    store.put(record("a"))
+    store.put(record("a", status="failed"))
+    assert [r.status for r in store.commit()] == ["completed"]
+
+
+def test_what_is_spooled_counts_as_ended(store: Store) -> None:
+    store.put(record("a"))
+    store.put(record("b", status="diverged"))
+    store.put(record("c", status="failed"))
+    assert store.ended().finished == {"a", "b"}
+
+
+def test_a_damaged_spool_file_is_set_aside(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store.put(record("a"))
+    (store.spool / "b.json").write_text("{")
+    assert [r.trial_key for r in store.commit()] == ["a"]
+    assert "b.json is damaged" in caplog.text
+    assert [file.name for file in store.spool.iterdir()] == ["b.damaged"]
+
+
+def test_compaction_merges_files_and_keeps_rows(store: Store) -> None:
+    for i in range(5):
+        store.put(record(str(i)))
+        store.commit()
+    store.compact()
+    assert len(DeltaTable(str(store.root / "trials")).file_uris()) == 1
+    assert keys(store) == list("01234")
+    store.put(record("5"))
+    store.put(record("3"))
+    assert [r.trial_key for r in store.commit()] == ["5"]
+
+
+def test_a_result_that_is_not_finite_cannot_be_recorded() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        record("a", metrics={"tightness": float("nan")})
+
+
+def test_submissions_are_kept(store: Store) -> None:
+    assert not store.has_sweep("s")
+    store.add_sweep(
+        SweepRecord(
+            sweep_id="s",
+            name="n",
+            spec="{}",
+            trial_keys=("a", "b"),
+            skipped="[]",
+            submitted_at=datetime.now(UTC),
+            commit=None,
+            versions="{}",
+            host="h",
+        )
+    )
+    assert store.has_sweep("s")
+    assert store.table("sweeps").to_pylist()[0]["trial_keys"] == ["a", "b"]
+
+
+class TestWhatIsNotAStore:
+    def untouched(self, folder: Path, act: Callable[[], object], match: str) -> None:
+        before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+        with pytest.raises(StoreError, match=match) as caught:
+            act()
+        assert caught.value.exit_code == (4 if isinstance(caught.value, NotFoundError) else 1)
+        assert before == {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+    def test_a_folder_of_other_things(self, tmp_path: Path) -> None:
+        (tmp_path / "thesis.tex").write_text("x")
+        for create in (True, False):
+            self.untouched(
+                tmp_path, lambda c=create: Store(tmp_path, create=c), "not a results store"
+            )
+
+    def test_a_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_text("x")
+        self.untouched(tmp_path, lambda: Store(tmp_path / "file", create=True), "not a results")
+
+    def test_a_newer_schema(self, store: Store) -> None:
+        (store.root / "lnets-store.json").write_text('{"schema_version": 99}')
+        self.untouched(store.root, lambda: Store(store.root, create=True), "newer lnets")
+
+    def test_a_damaged_marker(self, store: Store) -> None:
+        (store.root / "lnets-store.json").write_text("[]")
+        self.untouched(store.root, lambda: Store(store.root), "damaged")
+
+    def test_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
+        self.untouched(tmp_path, lambda: Store(Path("/proc/lnets"), create=True), "cannot be used")
+
+    def test_nothing_there(self, tmp_path: Path) -> None:
+        self.untouched(tmp_path, lambda: Store(tmp_path / "none"), "no results store here")
+        assert not (tmp_path / "none").exists()
+
+    def test_an_address(self, tmp_path: Path) -> None:
+        self.untouched(tmp_path, lambda: Store(Path("s3://bucket/x"), create=True), "a folder")
+
+
+def test_a_driver_is_alive_while_it_says_so(store: Store) -> None:
+    live = Live(store.root, "s", "n", "http://127.0.0.1:8265")
+    live.beat(("one",))
+    [heartbeat] = heartbeats(store.root)
+    assert (heartbeat.sweep_id, heartbeat.running) == ("s", ("one",))
+    live.stop()
+    assert heartbeats(store.root) == []
