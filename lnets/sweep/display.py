@@ -1,0 +1,84 @@
+"""Live progress of a sweep on a terminal, or as lines where there is none."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lnets.sweep.progress import Progress
+
+_LINE_SECONDS = 5.0
+
+
+class Display:
+    """Shows a progress on stderr.
+
+    Args:
+        name: The sweep's name.
+        progress: What to show.
+    """
+
+    def __init__(self, name: str, progress: Progress) -> None:
+        self._name = name
+        self._progress = progress
+        self._console = Console(file=sys.stderr)
+        self._start = time.monotonic()
+        self._shown = self._start
+        self._failed = 0
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """Keep the display while the block runs; on a terminal it moves, else lines follow."""
+        self._start = self._shown = time.monotonic()
+        if self._console.is_terminal:
+            with Live(get_renderable=self._render, console=self._console, refresh_per_second=4):
+                yield
+        else:
+            yield
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
+
+    def changed(self) -> None:
+        """Say what is new: every failure, and the state now and then."""
+        if self._progress.failed > self._failed:
+            self._failed = self._progress.failed
+            self._console.print(
+                Text(f"failed: {self._progress.last_error}", style="red"), soft_wrap=True
+            )
+        if not self._console.is_terminal and time.monotonic() - self._shown >= _LINE_SECONDS:
+            self._shown = time.monotonic()
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
+
+    def _line(self) -> str:
+        progress = self._progress
+        parts = [
+            f"{progress.done + progress.completed + progress.diverged}/{progress.total} done",
+            f"{len(progress.running)} running",
+            f"{progress.failed} failed",
+        ]
+        if progress.diverged:
+            parts.append(f"{progress.diverged} diverged")
+        if progress.best is not None:
+            parts.append(f"best {progress.objective} {progress.best:.5g} ({progress.best_label})")
+        elapsed = time.monotonic() - self._start
+        if progress.left and progress.ended:
+            remaining = timedelta(seconds=round(elapsed / progress.ended * progress.left))
+            parts.append(f"ETA {remaining}")
+        else:
+            parts.append(f"{elapsed:.0f} s")
+        return f"{self._name}: {' · '.join(parts)}"
+
+    def _render(self) -> Table:
+        progress = self._progress
+        grid = Table.grid()
+        grid.add_row(ProgressBar(progress.total, progress.total - progress.left, width=60))
+        grid.add_row(Text(self._line()))
+        for label in list(progress.running.values()):
+            grid.add_row(Text(f"  ▸ {label}", style="dim"))
+        return grid

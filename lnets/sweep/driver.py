@@ -1,0 +1,155 @@
+"""Submitting a sweep: what is missing is run, what has ended is committed about once a second."""
+
+import json
+import logging
+import platform
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from lnets.errors import StoreError
+from lnets.results.live import Live
+from lnets.results.records import SweepRecord
+from lnets.results.store import Store
+from lnets.specs.identity import BEHAVIOUR_VERSION, canonical_json
+from lnets.sweep.plan import Plan, Trial
+from lnets.sweep.progress import Progress, Watcher
+from lnets.sweep.runner import Group, Job, Runner
+
+_log = logging.getLogger(__name__)
+
+_COMMIT_SECONDS = 1.0
+_LIBRARIES = ("lnets", "torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
+
+
+def missing(plan: Plan, store: Store) -> list[Trial]:
+    """Trials of a plan that have not finished; failed ones are among them."""
+    finished = store.ended().finished
+    return [trial for trial in plan.trials if trial.trial_key not in finished]
+
+
+def submit(
+    plan: Plan,
+    store: Store,
+    runner: Runner,
+    progress: Progress,
+    changed: Callable[[], None] = lambda: None,
+    dashboard: str | None = None,
+) -> None:
+    """Run what a plan is missing and commit it, each trial once.
+
+    Args:
+        plan: What the sweep asks for.
+        store: Where results go; what an earlier driver left in its spool is committed first.
+        runner: Executes.
+        progress: Kept up to date.
+        changed: Called after each change of `progress`.
+        dashboard: Address that `status` shows while the sweep runs.
+
+    Raises:
+        StoreError: If results cannot be committed; they stay spooled.
+        ClusterError: If the runner fails.
+        KeyboardInterrupt: If the run is interrupted; what has ended is committed first.
+    """
+    commit = code_commit()
+    store.commit()
+    trials = missing(plan, store)
+    if trials or not store.has_sweep(plan.sweep_id):
+        store.add_sweep(_sweep_record(plan, commit))
+    live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
+    with _writer(store, live, progress):
+        groups = _groups(plan, trials, store, commit)
+        runner.run(groups, Watcher(progress, store, changed))
+    store.compact()
+
+
+@contextmanager
+def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
+    """Commits what is spooled while the block runs, and what is left when it ends."""
+    stop = threading.Event()
+
+    def commit_now_and_then() -> None:
+        while not stop.wait(_COMMIT_SECONDS):
+            try:
+                live.beat(tuple(progress.running.values()))
+                store.commit()
+            except (StoreError, OSError) as error:
+                # Results wait in the spool; the last commit raises if the trouble has stayed.
+                _log.warning("Results cannot be committed now: %s", error)
+
+    thread = threading.Thread(target=commit_now_and_then, name="lnets-writer", daemon=True)
+    live.beat(())
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        store.commit()
+        live.stop()
+
+
+def code_commit() -> str | None:
+    """Commit of the checkout that this package runs from, `-dirty` if it was changed; else None."""
+    here = Path(__file__).parent
+    tracked = _git("-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name)
+    if tracked is None:
+        return None
+    return _git("-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _groups(
+    plan: Plan, trials: Sequence[Trial], store: Store, commit: str | None
+) -> Iterator[Group]:
+    attempts = store.ended().attempts
+    resources = plan.sweep.resources
+    for trial in trials:
+        job = Job(
+            trial_key=trial.trial_key,
+            config_key=trial.config_key,
+            sweep_id=plan.sweep_id,
+            name=plan.sweep.name,
+            label=trial.label,
+            seed=trial.seed,
+            attempt=attempts.get(trial.trial_key, 0) + 1,
+            commit=commit,
+            config=canonical_json(trial.experiment),
+        )
+        yield Group(
+            jobs=(job,),
+            store=str(store.root),
+            device="cuda" if resources.gpu else "cpu",
+            threads=resources.cpu,
+        )
+
+
+def _sweep_record(plan: Plan, commit: str | None) -> SweepRecord:
+    versions = {"python": platform.python_version(), "behaviour": str(BEHAVIOUR_VERSION)}
+    versions |= {library: version(library) for library in _LIBRARIES}
+    return SweepRecord(
+        sweep_id=plan.sweep_id,
+        name=plan.sweep.name,
+        # With its layout, so that a table needs nothing but the store.
+        spec=canonical_json(plan.sweep.model_copy(update={"table": plan.sweep.table_layout()})),
+        trial_keys=tuple(trial.trial_key for trial in plan.trials),
+        skipped=json.dumps(
+            [{"configuration": s.overrides, "reason": s.reason} for s in plan.skipped]
+        ),
+        submitted_at=datetime.now(UTC),
+        commit=commit,
+        versions=json.dumps(versions, sort_keys=True),
+        host=socket.gethostname(),
+    )

@@ -1,0 +1,121 @@
+"""Submitting and running on this machine: what the command line calls."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal
+
+from lnets.results.store import Store
+from lnets.results.tables import Table, make_table, trials_that_count
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.sweep import SweepSpec
+from lnets.sweep.display import Display
+from lnets.sweep.driver import missing, submit
+from lnets.sweep.plan import Plan, make_plan
+from lnets.sweep.progress import Progress
+from lnets.sweep.runner import InProcessRunner
+
+
+def submit_here(
+    plan: Plan, folder: Path, runner: Literal["ray", "in-process"]
+) -> tuple[Table, int]:
+    """Run what the store lacks of a plan, with live progress on stderr.
+
+    Args:
+        plan: What the sweep asks for.
+        folder: The store; made if it is not there.
+        runner: What executes the trials.
+
+    Returns:
+        The sweep's table, and how many trials failed.
+    """
+    store = Store(folder, create=True)
+    store.commit()
+    to_run = missing(plan, store)
+    progress = Progress.of(plan, len(plan.trials) - len(to_run))
+    _consider_known(plan, store, progress)
+    if plan.skipped:
+        _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
+    if to_run:
+        with _terminable():
+            _run(plan, store, runner, progress)
+    else:
+        _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
+        submit(plan, store, InProcessRunner(), progress)
+    return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress.failed
+
+
+def run_here(experiment: ExperimentSpec, name: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Run one experiment with one seed in this process, unless the store has it.
+
+    Returns:
+        `trial_key`, `status`, `metrics` and `error`.
+    """
+    safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:64].lstrip("_-")
+    sweep = SweepSpec(name=safe or "experiment", experiment=experiment, seeds=(seed,))
+    plan = make_plan(sweep)
+    submit_here(plan, folder, "in-process")
+    key = plan.trials[0].trial_key
+    row = trials_that_count(Store(folder), [key])[key]
+    return {name: row[name] for name in ("trial_key", "status", "metrics", "error")}
+
+
+def _run(
+    plan: Plan, store: Store, runner: Literal["ray", "in-process"], progress: Progress
+) -> None:
+    display = Display(plan.sweep.name, progress)
+    if runner == "in-process":
+        with display.shown():
+            submit(plan, store, InProcessRunner(), progress, display.changed)
+        return
+    _say("starting Ray …")
+    from lnets.sweep.ray_runner import RayRunner
+
+    with RayRunner(plan.sweep.resources) as ray_runner:
+        if ray_runner.dashboard:
+            _say(f"Ray dashboard: {ray_runner.dashboard}{_login()}")
+        with display.shown():
+            submit(plan, store, ray_runner, progress, display.changed, ray_runner.dashboard)
+
+
+def _login() -> str:
+    if os.environ.get("RAY_AUTH_MODE") == "disabled":
+        return ""
+    ray = Path(sys.executable).with_name("ray")
+    return f" (log in with the token that `{ray} get-auth-token` prints)"
+
+
+def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
+    rows = trials_that_count(store, [trial.trial_key for trial in plan.trials])
+    for trial in plan.trials:
+        if trial.trial_key in rows:
+            progress.consider(trial.label, rows[trial.trial_key]["metrics"].get(progress.objective))
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what has ended is committed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        _say("interrupted; what had ended is kept, submitting again goes on from there.")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,210 @@
+"""Sweeps of a store: which there are, how far they are, and their tables."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lnets.errors import NotFoundError, SpecError
+from lnets.results.live import Heartbeat, heartbeats
+from lnets.results.records import SweepTrials
+from lnets.results.store import Store
+from lnets.results.tables import (
+    Counts,
+    Table,
+    count,
+    make_table,
+    trials_that_count,
+)
+from lnets.specs.load import load_sweep
+from lnets.specs.metrics import WASSERSTEIN
+from lnets.specs.overrides import paths_in
+from lnets.specs.spec import nearest
+from lnets.specs.sweep import TableSpec
+from lnets.sweep.plan import make_plan
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a sweep is."""
+
+    counts: Counts
+    submitted_at: str
+    driver: Heartbeat | None
+    """The driver that is at work on it, if one is."""
+    failures: tuple[str, ...]
+    """Trial key, seed and last line of the error, for each failed trial."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        driver = None if self.driver is None else self.driver.model_dump(mode="json")
+        return {
+            **asdict(self.counts),
+            "missing": self.counts.missing,
+            "submitted_at": self.submitted_at,
+            "driver": driver,
+            "failures": list(self.failures),
+        }
+
+    def to_text(self) -> str:
+        """For a person."""
+        counts = self.counts
+        lines = [
+            f"{counts.name} ({counts.sweep_id}), submitted {self.submitted_at}",
+            f"  {counts.completed} of {counts.trials} trials completed, "
+            f"{counts.diverged} diverged, {counts.failed} failed, {counts.missing} missing",
+        ]
+        if self.driver is not None:
+            lines.append(f"  running now, driver {self.driver.pid} on {self.driver.host}:")
+            lines += [f"    {label}" for label in self.driver.running]
+            if self.driver.dashboard:
+                lines.append(f"  Ray dashboard: {self.driver.dashboard}")
+        elif counts.missing or counts.failed:
+            lines.append("  no driver is at work on it; submit the sweep again to run the rest")
+        lines += [f"  failed: {failure}" for failure in self.failures]
+        return "\n".join(lines)
+
+
+def sweep_rows(store: Store) -> list[dict[str, Any]]:
+    """One row per sweep, the latest submission first."""
+    alive = {heartbeat.sweep_id for heartbeat in heartbeats(store.root)}
+    rows = []
+    for stored in _submissions(store):
+        counts = count(store, _trials(stored))
+        rows.append(
+            {
+                "name": counts.name,
+                "sweep_id": counts.sweep_id,
+                "submitted": _when(stored),
+                "state": "running" if counts.sweep_id in alive else _state(counts),
+                "trials": counts.trials,
+                "completed": counts.completed,
+                "diverged": counts.diverged,
+                "failed": counts.failed,
+                "missing": counts.missing,
+            }
+        )
+    return rows
+
+
+def status_of(store: Store, named: str | None) -> list[Status]:
+    """How far a sweep is, or every sweep of the store.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+    """
+    stored = _submissions(store) if named is None else [_find(store, named)]
+    alive = {heartbeat.sweep_id: heartbeat for heartbeat in heartbeats(store.root)}
+    return [_status(store, one, alive.get(one["sweep_id"])) for one in stored]
+
+
+def table_of(
+    store: Store,
+    named: Sequence[str],
+    *,
+    rows: str | None = None,
+    columns: str | None = None,
+    values: str | None = None,
+) -> Table:
+    """Compare sweeps, in the layout of the first unless another is given.
+
+    Args:
+        store: Where results are.
+        named: Names or ids of sweeps in the store, or sweep files.
+        rows: Configuration paths, separated by commas.
+        columns: Configuration paths, separated by commas.
+        values: Metrics, separated by commas.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+        SpecError: If a metric or path does not exist.
+    """
+    found = [_from_file(name) if _is_file(name) else _stored(store, name) for name in named]
+    layout, _ = found[0]
+    changes = {
+        part: tuple(name.strip() for name in given.split(","))
+        for part, given in (("rows", rows), ("columns", columns), ("values", values))
+        if given is not None
+    }
+    asked = layout.model_copy(update=changes)
+    _check_layout(asked, [trials for _, trials in found], store)
+    return make_table(store, [trials for _, trials in found], asked)
+
+
+def _check_layout(layout: TableSpec, sweeps: Sequence[SweepTrials], store: Store) -> None:
+    for metric in layout.values:
+        if metric not in WASSERSTEIN:
+            raise SpecError(f"--values: no metric `{metric}`; {nearest(metric, WASSERSTEIN)}")
+    keys = [key for sweep in sweeps for key in sweep.trial_keys]
+    configs = [row["config"] for row in trials_that_count(store, keys).values()]
+    known = {path for config in configs for path in paths_in(config)}
+    for path in (*layout.rows, *layout.columns):
+        if known and path not in known:
+            raise SpecError(f"no trial has a field `{path}`; {nearest(path, sorted(known))}")
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))
+
+
+def _from_file(name: str) -> tuple[TableSpec, SweepTrials]:
+    plan = make_plan(load_sweep(Path(name)))
+    return plan.sweep.table_layout(), plan.as_trials()
+
+
+def _stored(store: Store, name: str) -> tuple[TableSpec, SweepTrials]:
+    row = _find(store, name)
+    layout = TableSpec.model_validate_json(json.dumps(json.loads(row["spec"])["table"]))
+    return layout, _trials(row)
+
+
+def _trials(row: dict[str, Any]) -> SweepTrials:
+    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]))
+
+
+def _submissions(store: Store) -> list[dict[str, Any]]:
+    """The latest submission of each sweep, the latest first."""
+    rows = store.table("sweeps").sort_by([("submitted_at", "descending")]).to_pylist()
+    latest: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        latest.setdefault(row["sweep_id"], row)
+    return list(latest.values())
+
+
+def _find(store: Store, name: str) -> dict[str, Any]:
+    """The submission that a name, an id or a file means; the latest of that name."""
+    if _is_file(name):
+        name = make_plan(load_sweep(Path(name))).sweep_id
+    rows = _submissions(store)
+    for row in rows:
+        if name in (row["name"], row["sweep_id"]):
+            return row
+    known = sorted({row["name"] for row in rows})
+    hint = nearest(name, known) if known else "it holds no sweeps yet"
+    raise NotFoundError(f"{store.root}: no sweep `{name}`; {hint}")
+
+
+def _status(store: Store, row: dict[str, Any], driver: Heartbeat | None) -> Status:
+    sweep = _trials(row)
+    failed = [
+        trial
+        for trial in trials_that_count(store, sweep.trial_keys).values()
+        if trial["status"] == "failed"
+    ]
+    failures = tuple(
+        f"trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt {trial['attempt']}): "
+        f"{trial['error'].splitlines()[-1]}"
+        for trial in failed
+    )
+    return Status(count(store, sweep), _when(row), driver, failures)
+
+
+def _when(row: dict[str, Any]) -> str:
+    return f"{row['submitted_at']:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _state(counts: Counts) -> str:
+    if counts.missing:
+        return "incomplete"
+    return "failed" if counts.failed else "done"

@@ -1,0 +1,79 @@
+"""What a submission would run: the dry run."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from lnets.errors import NotFoundError
+from lnets.results.query import mean_train_seconds
+from lnets.results.store import Store
+from lnets.sweep.driver import missing
+from lnets.sweep.plan import Plan, Skipped, expected_seconds
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The trials of a sweep, and which of them would run."""
+
+    name: str
+    sweep_id: str
+    configurations: int
+    seeds: int
+    trials: int
+    done: int
+    to_run: tuple[str, ...]
+    """Labels, in the order of running."""
+    skipped: tuple[Skipped, ...]
+    expected_train_seconds: float | None
+    """Of all trials to run together; None where the store knows nothing of them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """For a person."""
+        lines = [
+            f"{self.name} ({self.sweep_id}): {self.configurations} configurations × {self.seeds} "
+            f"seeds = {self.trials} trials",
+            f"done already: {self.done}, to run: {len(self.to_run)}",
+        ]
+        if self.to_run:
+            lines.append(f"training time of these: {_duration(self.expected_train_seconds)}")
+        lines += [f"  {label}" for label in self.to_run]
+        lines += [
+            f"  skipped {json.dumps(skipped.overrides)}: {skipped.reason}"
+            for skipped in self.skipped
+        ]
+        return "\n".join(lines)
+
+
+def preview(plan: Plan, folder: Path) -> Preview:
+    """Compare a plan with a store, which need not exist yet; nothing is written."""
+    try:
+        store = Store(folder)
+    except NotFoundError:
+        to_run, known = list(plan.trials), {}
+    else:
+        to_run = missing(plan, store)
+        known = mean_train_seconds(store)
+    seconds = expected_seconds(plan, known)
+    return Preview(
+        plan.sweep.name,
+        plan.sweep_id,
+        plan.num_configurations,
+        len(plan.sweep.seed_list()),
+        len(plan.trials),
+        len(plan.trials) - len(to_run),
+        tuple(trial.label for trial in to_run),
+        plan.skipped,
+        sum(seconds[trial.trial_key] for trial in to_run) if seconds else None,
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown, because the store holds no trial of this sweep yet"
+    return f"about {timedelta(seconds=round(seconds))}, divided by the trials that fit at once"

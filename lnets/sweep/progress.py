@@ -1,0 +1,108 @@
+"""How far a sweep is, as its runner tells."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from lnets.results.store import Store
+from lnets.sweep.plan import Plan
+from lnets.sweep.runner import Group, Result, failed_record
+
+
+@dataclass
+class Progress:
+    """Counts of a sweep's trials, and the best of them."""
+
+    total: int
+    """Trials of the sweep."""
+    done: int
+    """Trials that had finished before."""
+    objective: str
+    """Metric of the best."""
+    maximize: bool
+    """Whether large is best."""
+    completed: int = 0
+    diverged: int = 0
+    failed: int = 0
+    running: dict[str, str] = field(default_factory=dict)
+    """Trials at work: key and label."""
+    best: float | None = None
+    best_label: str = ""
+    last_error: str = ""
+    """Label and last line of the latest failure."""
+
+    @classmethod
+    def of(cls, plan: Plan, done: int) -> "Progress":
+        """Before the first trial of a submission."""
+        objective = plan.sweep.objectives()[0]
+        return cls(len(plan.trials), done, objective.metric, objective.maximize is not None)
+
+    @property
+    def ended(self) -> int:
+        """Trials that this submission has ended."""
+        return self.completed + self.diverged + self.failed
+
+    @property
+    def left(self) -> int:
+        """Trials that have not ended."""
+        return self.total - self.done - self.ended
+
+    def start(self, group: Group) -> None:
+        """A worker has begun with a group."""
+        self.running |= {job.trial_key: job.label for job in group.jobs}
+
+    def end(self, group: Group, results: Sequence[Result]) -> None:
+        """Every trial of a group has ended."""
+        labels = {job.trial_key: job.label for job in group.jobs}
+        for result in results:
+            label = labels[result.trial_key]
+            self.running.pop(result.trial_key, None)
+            match result.status:
+                case "failed":
+                    self.failed += 1
+                    self.last_error = f"{label}: {(result.error or '').splitlines()[-1]}"
+                case "diverged":
+                    self.diverged += 1
+                case "completed":
+                    self.completed += 1
+            self.consider(label, result.metrics.get(self.objective))
+
+    def consider(self, label: str, value: float | None) -> None:
+        """Keep the best."""
+        if value is not None and (
+            self.best is None or (value > self.best if self.maximize else value < self.best)
+        ):
+            self.best, self.best_label = value, label
+
+
+class Watcher:
+    """The driver's listener: keeps the progress, and spools what a dead worker could not.
+
+    Args:
+        progress: Kept up to date.
+        store: Where lost trials are noted.
+        changed: Called after each change.
+    """
+
+    def __init__(self, progress: Progress, store: Store, changed: Callable[[], None]) -> None:
+        self._progress = progress
+        self._store = store
+        self._changed = changed
+
+    def started(self, group: Group) -> None:
+        """A worker has begun with a group."""
+        self._progress.start(group)
+        self._changed()
+
+    def ended(self, group: Group, results: Sequence[Result]) -> None:
+        """Every trial of a group is in the spool."""
+        self._progress.end(group, results)
+        self._changed()
+
+    def lost(self, group: Group, reason: str) -> None:
+        """A worker has died with a group; what it had not spooled has failed."""
+        results = []
+        for job in group.jobs:
+            record = failed_record(job, group.device, f"the worker was lost: {reason}")
+            self._store.put(record)
+            results.append(Result.of(self._store.spooled(job.trial_key) or record))
+        self.ended(group, results)

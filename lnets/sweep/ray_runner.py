@@ -1,0 +1,201 @@
+"""Ray Tune as a runner: one Tune trial is one group. The only module here that imports ray."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+# Read by Ray when it is imported. Every socket on the loopback interface; no usage reports; no
+# files per trial, since the store has our own; no snapshots, since the store is what a sweep
+# resumes from; Ctrl-C as an ordinary KeyboardInterrupt.
+os.environ.update(
+    {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    }
+)
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
+from ray.tune.trainable import Trainable
+
+from lnets.errors import ClusterError
+from lnets.specs.sweep import ResourcesSpec
+from lnets.sweep.runner import Group, Listener, Result, execute
+
+_MAX_WORKER_DEATHS = 2
+_OBJECT_STORE_BYTES = 200 * 2**20
+
+
+class TrialWorker(Trainable):
+    """An actor that executes one group per Tune trial, and is reused for the next."""
+
+    @classmethod
+    def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """What one group takes, as the feed says."""
+        return tune.PlacementGroupFactory([{"CPU": config["cpu"], "GPU": config["gpu"]}])
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take a group."""
+        self._group = Group.model_validate_json(config["group"])
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next group; it builds and seeds everything anew."""
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Execute the whole group."""
+        results = [result.model_dump_json() for result in execute(self._group)]
+        return {"results": results, "done": True}
+
+    def __repr__(self) -> str:
+        return f"worker of {self._group.jobs[0].name}"
+
+
+class RayRunner:
+    """Runs groups on a local Ray with its dashboard, for the time of a `with` block.
+
+    Args:
+        resources: What one group takes.
+
+    Raises:
+        ClusterError: If Ray does not start, or the machine lacks what one group takes.
+    """
+
+    def __init__(self, resources: ResourcesSpec) -> None:
+        self._resources = resources
+        self.dashboard: str | None = None
+
+    def __enter__(self) -> "RayRunner":
+        try:
+            context = ray.init(
+                address="local",
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                object_store_memory=_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level="ERROR",
+            )
+        except Exception as error:  # Ray documents no narrower class
+            raise ClusterError(f"Ray did not start: {error}") from error
+        self.dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
+        try:
+            self._check_resources()
+        except ClusterError:
+            ray.shutdown()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+
+    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+        """Take groups one by one, as workers become free."""
+        with tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder:
+            tune.Tuner(
+                TrialWorker,
+                tune_config=tune.TuneConfig(
+                    search_alg=_Feed(groups, self._resources),
+                    num_samples=-1,
+                    reuse_actors=True,
+                    max_concurrent_trials=self._resources.max_concurrent,
+                ),
+                run_config=tune.RunConfig(
+                    storage_path=folder,
+                    name="sweep",
+                    verbose=0,
+                    failure_config=tune.FailureConfig(max_failures=_MAX_WORKER_DEATHS),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    callbacks=[_Bridge(listener)],
+                ),
+            ).fit()
+
+    def _check_resources(self) -> None:
+        there = ray.cluster_resources()
+        for kind, asked in (("CPU", self._resources.cpu), ("GPU", self._resources.gpu)):
+            if asked > there.get(kind, 0):
+                raise ClusterError(
+                    f"One trial takes {asked:g} {kind}, but this machine has "
+                    f"{there.get(kind, 0):g}; lower `resources.{kind.lower()}`."
+                )
+
+
+class _NotRestored:
+    """Tune pickles what it is given so that it can restore it; a sweep resumes from the store."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class _Feed(_NotRestored, Searcher):
+    """Gives Tune the next group whenever a worker is free."""
+
+    def __init__(self, groups: Iterator[Group], resources: ResourcesSpec) -> None:
+        super().__init__()
+        self._groups = groups
+        self._needs = {"cpu": resources.cpu, "gpu": resources.gpu}
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        group = next(self._groups, None)
+        if group is None:
+            return Searcher.FINISHED
+        return {"group": group.model_dump_json(), **self._needs}
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        """Nothing depends on results yet."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing, for the same reason."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing, for the same reason."""
+
+
+class _Bridge(_NotRestored, tune.Callback):
+    """Turns Tune's callbacks into a listener's."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._methods: dict[Any, Any] = {}
+
+    def on_trial_start(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        group = _group(trial)
+        self._name_task(trial, group.label)
+        self._listener.started(group)
+
+    def on_trial_complete(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        results = trial.last_result["results"]
+        self._listener.ended(
+            _group(trial), [Result.model_validate_json(result) for result in results]
+        )
+
+    def on_trial_error(
+        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
+    ) -> None:
+        error = trial.get_error()
+        self._listener.lost(_group(trial), str(error) if error else "the worker died")
+
+    def _name_task(self, trial: Trial, label: str) -> None:
+        """Show the trial's name in the dashboard, where a reused actor keeps its first one."""
+        actor = trial.temporary_state.ray_actor
+        with contextlib.suppress(AttributeError):
+            method = self._methods.setdefault(actor, actor.train)
+            actor.train = method.options(name=label)
+
+
+def _group(trial: Trial) -> Group:
+    return Group.model_validate_json(trial.config["group"])

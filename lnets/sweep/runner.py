@@ -1,0 +1,196 @@
+"""What a runner is, how it executes a group of trials, and the runner without Ray."""
+
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from lnets.results.records import CurvePoint, Status, TrialRecord
+from lnets.results.store import Store, write_atomically
+from lnets.specs.experiment import ExperimentSpec
+
+if TYPE_CHECKING:
+    from lnets.tasks.outcome import Outcome
+
+_MAX_ERROR = 10_000
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Job(_Message):
+    """One trial, as it travels to a worker."""
+
+    trial_key: str
+    config_key: str
+    sweep_id: str
+    name: str
+    """The sweep's name."""
+    label: str
+    seed: int
+    attempt: int
+    commit: str | None
+    config: str
+    """The resolved experiment as canonical JSON."""
+
+
+class Group(_Message):
+    """Trials that a worker executes together: the unit of a runner."""
+
+    jobs: tuple[Job, ...]
+    store: str
+    """Folder of the store."""
+    device: str
+    """`cpu` or `cuda`."""
+    threads: int
+    """CPU threads."""
+
+    @property
+    def label(self) -> str:
+        """What a person calls it."""
+        first = self.jobs[0].label
+        return first if len(self.jobs) == 1 else f"{first} and {len(self.jobs) - 1} more"
+
+
+class Result(_Message):
+    """How a trial ended, as it travels back; the whole record is in the spool."""
+
+    trial_key: str
+    status: Status
+    metrics: dict[str, float]
+    error: str | None
+
+    @classmethod
+    def of(cls, record: TrialRecord) -> "Result":
+        """The part of a record that a driver wants to know at once."""
+        return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
+
+
+class Listener(Protocol):
+    """Hears from a runner, in one thread at a time."""
+
+    def started(self, group: Group) -> None:
+        """A worker has begun with a group."""
+
+    def ended(self, group: Group, results: Sequence[Result]) -> None:
+        """Every trial of a group is in the spool."""
+
+    def lost(self, group: Group, reason: str) -> None:
+        """A worker has died with a group and will not be tried again."""
+
+
+class Runner(Protocol):
+    """Executes groups until there are no more."""
+
+    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+        """Take groups one by one, as workers become free.
+
+        Raises:
+            ClusterError: If the workers cannot be had.
+            KeyboardInterrupt: If the person, or the system, ends the run.
+        """
+
+
+class InProcessRunner:
+    """One group after the other, in this process: for debugging, and where Ray cannot run."""
+
+    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+        """Take groups one by one."""
+        for group in groups:
+            listener.started(group)
+            listener.ended(group, execute(group))
+
+
+def execute(group: Group) -> list[Result]:
+    """Train every trial of a group and spool its record.
+
+    A trial that raises is spooled as failed; one that an earlier, killed worker has spooled
+    already is not run again.
+    """
+    store = Store(Path(group.store))
+    results = []
+    for job in group.jobs:
+        record = store.spooled(job.trial_key)
+        if record is None or not record.finished:
+            record = _run(job, group, store)
+            store.put(record)
+        results.append(Result.of(record))
+    return results
+
+
+def _run(job: Job, group: Group, store: Store) -> TrialRecord:
+    # Commands that run nothing must start without torch.
+    from lnets.tasks.run import run_trial
+
+    started = datetime.now(UTC)
+    curve: list[CurvePoint] = []
+
+    def report(step: int, metrics: Mapping[str, float]) -> None:
+        seconds = (datetime.now(UTC) - started).total_seconds()
+        curve.extend(
+            CurvePoint(step=step, seconds=seconds, metric=metric, value=value)
+            for metric, value in metrics.items()
+        )
+
+    try:
+        experiment = ExperimentSpec.model_validate_json(job.config)
+        outcome = run_trial(
+            experiment, job.seed, device=group.device, threads=group.threads, report=report
+        )
+        _save(outcome, job, store.artifacts(job.trial_key))
+    except Exception:  # whatever a trial raises is its result, and must not end the sweep
+        return failed_record(job, group.device, traceback.format_exc(), started)
+    return _record(job, group.device, started).model_copy(
+        update={
+            "status": outcome.status,
+            "metrics": outcome.metrics,
+            "train_seconds": outcome.metrics["train_seconds"],
+            "curve": tuple(curve),
+        }
+    )
+
+
+def failed_record(
+    job: Job, device: str, error: str, started: datetime | None = None
+) -> TrialRecord:
+    """The record of a trial that could not produce a result.
+
+    Args:
+        job: The trial.
+        device: Where it ran.
+        error: Why it failed; of a long text the end is kept.
+        started: When it began, if that is known.
+    """
+    record = _record(job, device, started or datetime.now(UTC))
+    return record.model_copy(update={"error": error.strip()[-_MAX_ERROR:]})
+
+
+def _record(job: Job, device: str, started: datetime) -> TrialRecord:
+    return TrialRecord(
+        **job.model_dump(exclude={"label"}),
+        task=ExperimentSpec.model_validate_json(job.config).task,
+        status="failed",
+        metrics={},
+        started_at=started,
+        train_seconds=None,
+        device=device,
+    )
+
+
+def _save(outcome: "Outcome", job: Job, folder: Path) -> None:
+    """The trained weights, and beside them the experiment that they come from."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.contiguous() for name, tensor in outcome.model.state_dict().items()}
+    temporary = folder / f".model.{os.getpid()}"
+    save_file(state, temporary)
+    temporary.replace(folder / "model.safetensors")
+    write_atomically(
+        folder / "experiment.json", f'{{"seed":{job.seed},"experiment":{job.config}}}\n'
+    )

@@ -1,0 +1,167 @@
+"""Killing the driver anywhere loses no finished trial and doubles none."""
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lnets.errors import StoreError
+from lnets.results.store import Store
+from lnets.specs.load import load_sweep
+from lnets.specs.sweep import SweepSpec
+from lnets.sweep.driver import code_commit, submit
+from lnets.sweep.plan import make_plan
+from lnets.sweep.progress import Progress
+from lnets.sweep.runner import InProcessRunner
+from tests.conftest import wait_for
+
+COMMAND = [sys.executable, "-c", "from lnets.cli import main; main()"]
+
+
+def start(spec: Path, store: Path, *flags: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, "submit", str(spec), "--store", str(store), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(store: Path) -> frozenset[str]:
+    return Store(store).ended().finished if (store / "lnets-store.json").exists() else frozenset()
+
+
+def rows(store: Path) -> dict[str, dict[str, Any]]:
+    found = Store(store).table("trials").to_pylist()
+    assert len({row["trial_key"] for row in found}) == len(found), "a trial is there twice"
+    return {row["trial_key"]: row for row in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan_of_kills", range(2))
+def test_a_driver_killed_again_and_again_in_process(
+    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path, plan_of_kills: int
+) -> None:
+    """Each life ends some milliseconds after its first new trial, at another point of the work."""
+    spec = write({**tiny, "seeds": 60})
+    store = tmp_path / "store"
+    chance = random.Random(plan_of_kills)
+    for _ in range(3):
+        before = ended(store)
+        driver = start(spec, store, "--runner", "in-process")
+        wait_for(lambda b=before: len(ended(store)) > len(b))
+        with pytest.raises(subprocess.TimeoutExpired):
+            driver.wait(timeout=chance.uniform(0, 0.25))
+        finished = ended(store)
+        driver.kill()
+        driver.communicate()
+        assert finished <= ended(store)
+    survivors = {key: row["started_at"] for key, row in rows(store).items()}
+    driver = start(spec, store, "--runner", "in-process")
+    driver.communicate(timeout=120)
+    assert driver.returncode == 0
+    final = rows(store)
+    assert set(final) == {trial.trial_key for trial in make_plan(load_sweep(spec)).trials}
+    assert {key: final[key]["started_at"] for key in survivors} == survivors
+    curves = Store(store).table("curves").to_pylist()
+    assert len({(point["trial_key"], point["step"]) for point in curves}) == len(curves) == 120 * 2
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_driver_killed_while_ray_works(
+    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    tiny["experiment"]["steps"] = 400
+    spec = write({**tiny, "seeds": 8})
+    store = tmp_path / "store"
+    driver = start(spec, store)
+    wait_for(lambda: len(ended(store)) >= 3)
+    finished = ended(store)
+    descendants = psutil.Process(driver.pid).children(recursive=True)
+    driver.kill()
+    driver.communicate()
+    assert len(finished) < 16, "the sweep ended before it could be killed"
+    # Ray's workers die with their driver; its agents take a minute, and have nothing to lose.
+    agents = [process for process in descendants if "Agent" in process.name()]
+    _, alive = psutil.wait_procs(set(descendants) - set(agents), timeout=60)
+    assert not alive
+    for agent in agents:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            agent.kill()
+    spooled_before = {
+        row["trial_key"]: row["started_at"]
+        for row in (json.loads(file.read_text()) for file in (store / "spool").glob("*.json"))
+    }
+    committed_before = {key: row["started_at"] for key, row in rows(store).items()}
+    assert finished <= set(spooled_before) | set(committed_before)
+    driver = start(spec, store)
+    driver.communicate(timeout=240)
+    assert driver.returncode == 0
+    final = rows(store)
+    assert set(final) == {trial.trial_key for trial in make_plan(load_sweep(spec)).trials}
+    assert {key: final[key]["started_at"] for key in committed_before} == committed_before
+    for key, started_at in spooled_before.items():
+        assert final[key]["started_at"].isoformat()[:23] == started_at[:23]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sweep_keeps_what_has_ended(
+    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path, number: signal.Signals
+) -> None:
+    spec = write({**tiny, "seeds": 500})
+    store = tmp_path / "store"
+    driver = start(spec, store, "--runner", "in-process")
+    wait_for(lambda: ended(store))
+    os.kill(driver.pid, number)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "submitting again goes on from there" in errors
+    assert "Traceback" not in errors
+    assert set(rows(store)) == ended(store)
+    assert not list((store / "spool").glob("*.json"))
+    assert not list((store / "live").glob("*.json"))
+
+
+def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan(SweepSpec.model_validate_json(json.dumps(tiny)))
+    store = Store(tmp_path / "store", create=True)
+    write_table = Store._write
+
+    def full(self: Store, name: str, found: list[dict[str, Any]]) -> None:
+        if name != "sweeps":
+            raise StoreError("no space left")
+        write_table(self, name, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_write", full)
+        with pytest.raises(StoreError, match="no space left"):
+            submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
+    assert len(list(store.spool.glob("*.json"))) == 4
+    progress = Progress.of(plan, 0)
+    submit(plan, store, InProcessRunner(), progress)
+    assert progress.ended == 0
+    assert len(rows(store.root)) == 4
+
+
+def test_a_submission_says_what_it_ran_on(tiny: dict[str, Any], tmp_path: Path) -> None:
+    plan = make_plan(SweepSpec.model_validate_json(json.dumps(tiny)))
+    store = Store(tmp_path / "store", create=True)
+    submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
+    submit(plan, store, InProcessRunner(), Progress.of(plan, 4))
+    [row] = store.table("sweeps").to_pylist()
+    assert row["sweep_id"] == plan.sweep_id
+    assert row["trial_keys"] == [trial.trial_key for trial in plan.trials]
+    assert {"torch", "ray", "python", "behaviour"} <= set(json.loads(row["versions"]))
+    assert row["commit"] == code_commit()

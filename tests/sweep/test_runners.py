@@ -1,0 +1,215 @@
+"""What every runner must do: the same sentences for the in-process and the Ray runner."""
+
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from safetensors.torch import load_file
+
+from lnets.build import build_model
+from lnets.errors import ClusterError
+from lnets.results.store import Store
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.sweep import ResourcesSpec, SweepSpec
+from lnets.sweep.driver import submit
+from lnets.sweep.plan import make_plan
+from lnets.sweep.progress import Progress
+from lnets.sweep.runner import InProcessRunner, Runner
+from tests.conftest import wait_for
+
+TIMES = ("train_seconds", "steps_per_second")
+
+
+def sweep(data: dict[str, Any], **changes: Any) -> SweepSpec:
+    return SweepSpec.model_validate_json(json.dumps({**data, **changes}))
+
+
+def run(spec: SweepSpec, store: Store, runner: Runner) -> Progress:
+    plan = make_plan(spec)
+    progress = Progress.of(plan, 0)
+    submit(plan, store, runner, progress)
+    return progress
+
+
+def rows(store: Store) -> list[dict[str, Any]]:
+    found = store.table("trials").to_pylist()
+    for row in found:
+        row["metrics"] = json.loads(row["metrics"])
+    return sorted(found, key=lambda row: row["trial_key"])
+
+
+def numbers(store: Store) -> list[Any]:
+    return [
+        (row["trial_key"], {k: v for k, v in row["metrics"].items() if k not in TIMES})
+        for row in rows(store)
+    ]
+
+
+class RunnerContract:
+    @pytest.fixture
+    def runner(self) -> Iterator[Runner]:
+        raise AssertionError("a subclass gives the runner")
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Store:
+        return Store(tmp_path / "store", create=True)
+
+    def test_every_trial_lands_once_with_its_curve_and_weights(
+        self, runner: Runner, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        spec = sweep(tiny)
+        progress = run(spec, store, runner)
+        assert (progress.completed, progress.failed, progress.left) == (4, 0, 0)
+        assert progress.running == {}
+        assert progress.best is not None
+        found = rows(store)
+        assert [row["status"] for row in found] == ["completed"] * 4
+        assert {row["attempt"] for row in found} == {1}
+        assert len(set(store.table("curves")["trial_key"].to_pylist())) == 4
+        for row in found:
+            folder = store.artifacts(row["trial_key"])
+            stored = json.loads((folder / "experiment.json").read_text())
+            experiment = ExperimentSpec.model_validate_json(json.dumps(stored["experiment"]))
+            assert json.loads(row["config"]) == stored["experiment"]
+            assert stored["seed"] == row["seed"]
+            model = build_model(experiment.model, experiment.distrib1.size)
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        again = run(spec, store, runner)
+        assert again.ended == 0
+        assert rows(store) == found
+
+    def test_it_gives_the_numbers_of_a_run_in_process(
+        self, runner: Runner, store: Store, tiny: dict[str, Any], tmp_path: Path
+    ) -> None:
+        run(sweep(tiny), store, runner)
+        other = Store(tmp_path / "other", create=True)
+        run(sweep(tiny), other, InProcessRunner())
+        assert numbers(store) == numbers(other)
+
+    def test_a_trial_that_raises_fails_alone(
+        self, runner: Runner, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        """Half a terabyte of held-out samples cannot be had."""
+        tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+        search = {"test_sample_size": [4, 1_000_000]}
+        spec = sweep(tiny, search=search, seeds=1)
+        progress = run(spec, store, runner)
+        assert (progress.completed, progress.failed) == (1, 1)
+        assert "allocate" in progress.last_error
+        [failed] = [row for row in rows(store) if row["status"] == "failed"]
+        assert "Traceback" in failed["error"]
+        again = run(spec, store, runner)
+        assert (again.completed, again.failed) == (0, 1)
+        assert sorted(row["attempt"] for row in rows(store)) == [1, 1, 2]
+
+    def test_a_trial_that_explodes_is_a_row_too(
+        self, runner: Runner, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        tiny["experiment"]["model"]["linear"] = {"type": "standard"}
+        tiny["experiment"] |= {"optim": {"type": "sgd", "lr": 1000.0}, "steps": 200}
+        spec = sweep(tiny, search={}, seeds=1)
+        assert run(spec, store, runner).diverged == 1
+        assert [row["status"] for row in rows(store)] == ["diverged"]
+        assert run(spec, store, runner).ended == 0
+
+
+class TestInProcessRunner(RunnerContract):
+    @pytest.fixture
+    def runner(self) -> Iterator[Runner]:
+        return InProcessRunner()
+
+
+@pytest.mark.ray
+def test_a_machine_without_the_resources_is_refused() -> None:
+    from lnets.sweep.ray_runner import RayRunner
+
+    with pytest.raises(ClusterError, match="takes 1000 CPU"), RayRunner(ResourcesSpec(cpu=1000)):
+        pass
+
+
+@pytest.fixture(scope="module")
+def ray_runner() -> Iterator[Any]:
+    from lnets.sweep.ray_runner import RayRunner
+
+    with RayRunner(ResourcesSpec()) as runner:
+        yield runner
+
+
+@pytest.mark.ray
+class TestRayRunner(RunnerContract):
+    @pytest.fixture
+    def runner(self, ray_runner: Any) -> Iterator[Runner]:
+        return ray_runner
+
+    def test_the_dashboard_shows_trials_by_name(
+        self, ray_runner: Any, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        from ray.util.state import list_tasks
+
+        run(sweep(tiny, name="shown"), store, ray_runner)
+        assert ray_runner.dashboard.startswith("http://127.0.0.1:")
+        labels = {trial.label for trial in make_plan(sweep(tiny, name="shown")).trials}
+        wait_for(
+            lambda: (
+                labels
+                <= {
+                    task.name
+                    for task in list_tasks(limit=1000, filters=[("type", "=", "ACTOR_TASK")])
+                }
+            )
+        )
+
+    def test_a_killed_worker_loses_nothing(
+        self, ray_runner: Any, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        """The first trial to run is killed; it is tried again and lands once."""
+        tiny["experiment"]["steps"] = 3000
+        spec = sweep(tiny, search={}, seeds=3)
+        plan = make_plan(spec)
+        progress = Progress.of(plan, 0)
+        killed: list[int] = []
+
+        def kill_one() -> None:
+            killed.append(wait_for(_trial_worker))
+            os.kill(killed[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        submit(plan, store, ray_runner, progress)
+        killer.join()
+        assert killed
+        assert (progress.completed, progress.failed) == (3, 0)
+        assert {row["trial_key"] for row in rows(store)} == {t.trial_key for t in plan.trials}
+        assert len(rows(store)) == 3
+
+    def test_nothing_listens_beyond_this_machine(self, ray_runner: Any) -> None:
+        mine = psutil.Process()
+        listening = []
+        for process in (mine, *mine.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # a worker that ends just now
+                listening += [
+                    connection.laddr.ip
+                    for connection in process.net_connections(kind="inet")
+                    if connection.status == psutil.CONN_LISTEN
+                ]
+        assert len(listening) > 5
+        for address in map(ipaddress.ip_address, listening):
+            mapped = getattr(address, "ipv4_mapped", None)
+            assert (mapped or address).is_loopback, address
+
+
+def _trial_worker() -> int | None:
+    """Process id of an actor that executes a trial now: Ray names it after its task."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.name().startswith("ray::tiny") or "ray::tiny" in "".join(process.cmdline()):
+                return int(process.pid)
+    return None
