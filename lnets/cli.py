@@ -1,0 +1,299 @@
+"""`lnets-sweep`: parse, call one function, print. Data to stdout, everything else to stderr."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from lnets import __version__
+from lnets.errors import LnetsError, SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lnets.results.tables import Table
+    from lnets.sweep.plan import Plan
+
+app = typer.Typer(
+    name="lnets-sweep",
+    help="Compare Lipschitz networks: sweeps over architectures, with proven bounds.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A sweep, as a YAML file.")]
+StoreOption = Annotated[
+    Path,
+    typer.Option(
+        "--store", envvar="LNETS_STORE", help="Folder of the results store.", metavar="FOLDER"
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_STORE = Path("results")
+
+
+@app.command()
+def validate(
+    specs: Annotated[list[Path], typer.Argument(metavar="SPEC…", help="Sweeps, as YAML files.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Check sweeps without running anything.
+
+    Example: lnets-sweep validate sweeps/*.yaml
+    """
+    from lnets.specs.load import load_sweep
+    from lnets.sweep.plan import make_plan
+
+    found = []
+    for spec in specs:
+        plan = make_plan(load_sweep(spec))
+        found.append({"file": str(spec), "name": plan.sweep.name, **_sizes(plan)})
+    if as_json:
+        _print_json({"valid": True, "sweeps": found})
+    else:
+        for sweep in found:
+            typer.echo(f"{sweep['file']}: valid; {_words(sweep)}")
+
+
+@app.command()
+def plan(spec: SpecFile, store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """Show what a sweep would run, without running it.
+
+    Example: lnets-sweep plan sweeps/absolute_value.yaml
+    """
+    from lnets.specs.load import load_sweep
+    from lnets.sweep.plan import make_plan
+    from lnets.sweep.preview import preview
+
+    shown = preview(make_plan(load_sweep(spec)), store)
+    if as_json:
+        _print_json(shown.to_json())
+    else:
+        typer.echo(shown.to_text())
+
+
+@app.command()
+def submit(
+    spec: SpecFile,
+    store: StoreOption = DEFAULT_STORE,
+    runner: Annotated[
+        Literal["ray", "in-process"],
+        typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
+    ] = "ray",
+    as_json: JsonOption = False,
+) -> None:
+    """Run what the store lacks of a sweep, then print its table.
+
+    Example: lnets-sweep submit sweeps/absolute_value.yaml
+    """
+    from lnets.specs.load import load_sweep
+    from lnets.sweep.local import submit_here
+    from lnets.sweep.plan import make_plan
+
+    made = make_plan(load_sweep(spec))
+    table, failed = submit_here(made, store, runner)
+    _print_table(table, made.sweep.name, as_json)
+    if failed:
+        typer.echo(
+            f"{failed} trials failed; `lnets-sweep status {made.sweep.name}` has the reasons, "
+            "submitting again retries them.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+@app.command("list")
+def list_sweeps(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """List the sweeps of a store.
+
+    Example: lnets-sweep list
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.overview import sweep_rows
+
+    _print_rows(sweep_rows(Store(store)), as_json, "no sweeps yet")
+
+
+@app.command()
+def status(
+    sweep: Annotated[str | None, typer.Argument(help="Name, id or file; all if left out.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far sweeps are, what runs now, and why trials failed.
+
+    Example: lnets-sweep status absolute_value
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.overview import status_of
+
+    shown = status_of(Store(store), sweep)
+    if as_json:
+        _print_json([one.to_json() for one in shown])
+    else:
+        typer.echo("\n\n".join(one.to_text() for one in shown))
+
+
+@app.command()
+def table(
+    sweeps: Annotated[
+        list[str], typer.Argument(metavar="SWEEP…", help="Names or ids in the store, or files.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    rows: Annotated[
+        str | None, typer.Option(help="Configuration paths that name the rows, by commas.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Configuration paths that name the columns, by commas.")
+    ] = None,
+    values: Annotated[str | None, typer.Option(help="Metrics, by commas.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the configurations of sweeps: means and 95% intervals over seeds.
+
+    Example: lnets-sweep table absolute_value --values tightness,train_seconds
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.overview import table_of
+
+    made = table_of(Store(store), sweeps, rows=rows, columns=columns, values=values)
+    _print_table(made, ", ".join(counts.name for counts in made.sweeps), as_json)
+
+
+@app.command()
+def run(
+    experiment: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT", help="One experiment, as a YAML file.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = 0,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Run one experiment with one seed, here and without Ray.
+
+    Example: lnets-sweep run experiment.yaml --seed 1
+    """
+    from lnets.specs.load import load_experiment
+    from lnets.sweep.local import run_here
+
+    result = run_here(load_experiment(experiment), experiment.stem, seed, store)
+    if as_json:
+        _print_json(result)
+    else:
+        for name, value in result["metrics"].items():
+            typer.echo(f"{name:<24} {value:.6g}")
+    if result["status"] != "completed":
+        typer.echo(f"{result['status']}: {result['error'] or 'the loss is not finite'}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over trials, attempts, curves, sweeps.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the store in SQL; configuration paths and metrics are columns.
+
+    Example: lnets-sweep query 'SELECT "model.activation", max(tightness) FROM trials GROUP BY 1'
+    """
+    from lnets.results.query import run_query
+    from lnets.results.store import Store
+
+    names, found = run_query(Store(store), sql)
+    _print_rows([dict(zip(names, row, strict=True)) for row in found], as_json, "no rows")
+
+
+@app.command()
+def schema(
+    write: Annotated[bool, typer.Option("--write", help="Write the files.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail if the files are stale.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the files are.")] = Path("schemas"),
+) -> None:
+    """Print, write or check the JSON Schemas of the spec files.
+
+    Example: lnets-sweep schema --write
+    """
+    from lnets.specs.schemas import schemas, stale, write_schemas
+
+    if write:
+        for file in write_schemas(folder):
+            typer.echo(f"wrote {file}", err=True)
+    elif check:
+        files = stale(folder)
+        if files:
+            names = ", ".join(map(str, files))
+            raise SpecError(f"{names}: not what the specs say; run `lnets-sweep schema --write`.")
+    else:
+        _print_json(schemas())
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: run a command, and turn errors into messages and exit codes."""
+    try:
+        app()
+    except LnetsError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+def _sizes(plan: "Plan") -> dict[str, int]:
+    return {
+        "configurations": plan.num_configurations,
+        "seeds": len(plan.sweep.seed_list()),
+        "trials": len(plan.trials),
+        "skipped": len(plan.skipped),
+    }
+
+
+def _words(sizes: dict[str, Any]) -> str:
+    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
+    return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words
+
+
+def _print_table(table: "Table", title: str, as_json: bool) -> None:
+    if as_json:
+        _print_json(table.to_json())
+        return
+    from lnets.results.tables import footer, render
+
+    _console().print(render(table, title=title))
+    typer.echo(footer(table))
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
+    if as_json:
+        _print_json(rows)
+    elif rows:
+        from rich.table import Table as RichTable
+
+        shown = RichTable(*rows[0])
+        for row in rows:
+            shown.add_row(*("–" if value is None else str(value) for value in row.values()))
+        _console().print(shown)
+    else:
+        typer.echo(nothing, err=True)
+
+
+def _console() -> "Console":
+    """For stdout; as wide as it needs to be where that is not a terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=10_000)
+
+
+def _print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=2, default=str, allow_nan=False))

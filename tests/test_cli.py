@@ -1,0 +1,219 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lnets import __version__
+from lnets.cli import app, main
+from tests.conftest import REPOSITORY
+
+Write = Callable[..., Path]
+COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("LNETS_STORE", str(tmp_path / "store"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lnets-sweep", *map(str, arguments)])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_validate_answers_without_torch_and_ray(tmp_path: Path) -> None:
+    program = (
+        "import sys; from lnets.cli import app\n"
+        f"app(['validate', {str(REPOSITORY / 'sweeps' / 'absolute_value.yaml')!r}], "
+        "standalone_mode=False)\n"
+        "print(sorted({'torch', 'ray', 'optuna', 'deltalake', 'scipy'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert "valid; 3 configurations × 3 seeds = 9 trials" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_road_from_a_question_to_a_table(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    spec = write(tiny)
+    code, out, _ = cli("validate", spec, "--json")
+    assert (code, json.loads(out)["sweeps"][0]["trials"]) == (0, 4)
+    code, out, _ = cli("plan", spec)
+    assert code == 0
+    assert "done already: 0, to run: 4" in out
+    assert not (tmp_path / "store").exists()
+
+    code, out, err = cli("submit", spec, "--runner", "in-process")
+    assert code == 0
+    assert "4 of 4 trials completed" in out
+    assert "4/4 done" in err
+    first_table = out
+
+    code, out, err = cli("submit", spec)
+    assert (code, out) == (0, first_table)
+    assert "all 4 trials are in" in err
+    assert "nothing to run" in err
+
+    code, out, _ = cli("plan", spec, "--json")
+    planned = json.loads(out)
+    assert (code, planned["done"], planned["to_run"]) == (0, 4, [])
+    assert planned["expected_train_seconds"] == 0
+
+    assert cli("table", "tiny") == cli("table", spec) == (0, first_table, "")
+    code, out, _ = cli("table", "tiny", "--json", "--values", "tightness", "--columns", "steps")
+    cells = json.loads(out)["cells"]
+    assert code == 0
+    assert [cell["row"] for cell in cells] == [{"optim.lr": 0.1}, {"optim.lr": 0.2}]
+    assert {(cell["metric"], cell["n"], cell["column"]["steps"]) for cell in cells} == {
+        ("tightness", 2, 3)
+    }
+
+    code, out, _ = cli("list", "--json")
+    [listed] = json.loads(out)
+    assert (code, listed["name"], listed["state"], listed["completed"]) == (0, "tiny", "done", 4)
+    code, out, _ = cli("status", "tiny")
+    assert code == 0
+    assert "4 of 4 trials completed" in out
+    code, out, _ = cli("status", "--json")
+    assert json.loads(out)[0]["driver"] is None
+
+    sql = 'SELECT "optim.lr", count(*) AS n FROM trials GROUP BY 1 ORDER BY 1'
+    code, out, _ = cli("query", sql, "--json")
+    assert (code, json.loads(out)) == (0, [{"optim.lr": 0.1, "n": 2}, {"optim.lr": 0.2, "n": 2}])
+
+
+def test_a_single_experiment(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
+) -> None:
+    file = write(tiny["experiment"], "my experiment.yaml")
+    code, out, err = cli("run", file, "--seed", 5, "--json")
+    result = json.loads(out)
+    assert (code, result["status"]) == (0, "completed")
+    assert "nothing to run" not in err
+    code, again, err = cli("run", file, "--seed", 5, "--json")
+    assert json.loads(again) == result
+    assert "nothing to run" in err
+    code, out, _ = cli("run", file, "--seed", 5)
+    assert "wasserstein_estimate" in out
+    assert json.loads(cli("list", "--json")[1])[0]["name"] == "my_experiment"
+
+
+def test_failed_trials_end_with_exit_code_1_and_reasons(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
+) -> None:
+    tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+    tiny["search"] = {"test_sample_size": [4, 1_000_000]}
+    code, out, err = cli("submit", write({**tiny, "seeds": 1}), "--runner", "in-process")
+    assert code == 1
+    assert "failed: tiny test_sample_size=1000000 seed=0:" in err
+    assert "1 of 2 trials completed, 1 failed" in out
+    assert "failed: trial " in cli("status", "tiny")[1]
+    assert "can't allocate memory" in cli("status", "tiny")[1]
+    tiny["experiment"]["test_sample_size"] = 1_000_000
+    code, _, err = cli("run", write(tiny["experiment"]))
+    assert code == 1
+    assert "failed" in err
+    tiny["experiment"] |= {"optim": {"type": "sgd", "lr": 1000.0}, "steps": 300}
+    tiny["experiment"]["model"]["linear"] = {"type": "standard"}
+    code, _, err = cli("run", write(tiny["experiment"]))
+    assert (code, "diverged" in err) == (1, True)
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "submit", "table", "status", "run"])
+def test_a_mistake_in_a_file_writes_nothing(
+    cli: Callable[..., tuple[int, str, str]],
+    write: Write,
+    tiny: dict[str, Any],
+    tmp_path: Path,
+    command: str,
+) -> None:
+    tiny["experiment"]["stepz"] = 1
+    file = write(tiny["experiment"] if command == "run" else tiny)
+    if command in ("table", "status"):
+        cli("submit", REPOSITORY / "sweeps" / "nothing.yaml")
+        (tmp_path / "store").mkdir()
+        (tmp_path / "store" / "lnets-store.json").write_text('{"schema_version": 1}')
+    before = sorted(tmp_path.rglob("*"))
+    code, out, err = cli(command, file)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {file}:")
+    assert "did you mean `steps`?" in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["table", "x"], 4, "no results store here"),
+        (["list"], 4, "submit a sweep first"),
+        (["plan", "nothing.yaml"], 2, "no such file"),
+        (["submit", "x.yaml", "--runner", "slurm"], 2, "slurm"),
+        (["frobnicate"], 2, "frobnicate"),
+        (["run", "x.yaml", "--seed", "-1"], 2, "greater than or equal to 0"),
+        (["query", "SELECT 1", "--store", "s3://bucket"], 1, "a folder"),
+        (["submit", str(REPOSITORY / "sweeps/absolute_value.yaml"), "--store", "/proc/x"], 1,
+         "cannot be used"),
+        (["submit", str(REPOSITORY / "sweeps/absolute_value.yaml"), "--store", str(REPOSITORY)], 1,
+         "not a results store"),
+        (["schema", "--check", "--folder", "/nowhere"], 2, "schema --write"),
+    ],
+)  # fmt: skip
+def test_every_error_has_its_exit_code(
+    cli: Callable[..., tuple[int, str, str]], arguments: list[str], code: int, message: str
+) -> None:
+    got, out, err = cli(*arguments)
+    assert (got, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_what_the_store_does_not_know(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
+) -> None:
+    cli("submit", write(tiny), "--runner", "in-process")
+    code, _, err = cli("table", "tinny")
+    assert (code, "did you mean `tiny`?" in err) == (4, True)
+    code, _, err = cli("status", "other")
+    assert (code, "no sweep `other`" in err) == (4, True)
+    code, _, err = cli("table", "tiny", "--values", "tightnes")
+    assert (code, "did you mean `tightness`?" in err) == (2, True)
+    code, _, err = cli("table", "tiny", "--rows", "optim.lrr")
+    assert (code, "did you mean `optim.lr`?" in err) == (2, True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0
+    assert f"lnets-sweep {command}" in result.output.split("Example:")[1]
+
+
+def test_the_schema_command(cli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    assert set(json.loads(cli("schema")[1])) == {"sweep.schema.json", "experiment.schema.json"}
+    assert cli("schema", "--write", "--folder", tmp_path / "schemas")[0] == 0
+    assert cli("schema", "--check", "--folder", tmp_path / "schemas")[0] == 0
+    (tmp_path / "schemas" / "sweep.schema.json").write_text("{}")
+    code, _, err = cli("schema", "--check", "--folder", tmp_path / "schemas")
+    assert (code, "sweep.schema.json" in err) == (2, True)
+
+
+def test_the_version(cli: Callable[..., tuple[int, str, str]]) -> None:
+    assert cli("--version") == (0, f"{__version__}\n", "")

@@ -1,0 +1,28 @@
+"""Every shipped sweep can be run: it plans, and every configuration of it builds."""
+
+from pathlib import Path
+
+import pytest
+
+from lnets.build import build_model, build_optimizer
+from lnets.specs.load import load_sweep
+from lnets.sweep.plan import make_plan
+from tests.conftest import REPOSITORY
+
+SWEEPS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.name)
+def test_every_configuration_builds(file: Path) -> None:
+    plan = make_plan(load_sweep(file))
+    assert plan.sweep.name == file.stem
+    assert plan.sweep.description
+    assert not plan.skipped
+    for experiment in {trial.config_key: trial.experiment for trial in plan.trials}.values():
+        model = build_model(experiment.model, experiment.distrib1.size)
+        build_optimizer(experiment.optim, model.parameters())
+
+
+def test_the_readme_lists_them_all() -> None:
+    text = (REPOSITORY / "sweeps" / "README.md").read_text()
+    assert [file.name for file in SWEEPS if f"`{file.name}`" not in text] == []
