@@ -1,0 +1,74 @@
+"""One ratio, and the files that ratios are kept in."""
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lnets.sweep.driver import code_commit
+
+RESULTS = Path(__file__).parent / "results.json"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Ours beside a baseline, measured in the same run."""
+
+    bench: str
+    case: str
+    ours: float
+    baseline: float
+    unit: str
+    """Of both; smaller is better."""
+
+    @property
+    def ratio(self) -> float:
+        """Baseline ÷ ours: how many times better ours is."""
+        return self.baseline / self.ours
+
+    def __str__(self) -> str:
+        return (
+            f"{self.bench} · {self.case}: ours {self.ours:.4g} {self.unit}, "
+            f"baseline {self.baseline:.4g} {self.unit}, ratio {self.ratio:.2f}"
+        )
+
+
+def save(measurements: list[Measurement]) -> None:
+    """Replace what was measured before of the same benches, and write the page of all."""
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    measured = {measurement.bench for measurement in measurements}
+    rows = [row for row in rows if row["bench"] not in measured]
+    stamp = {
+        "machine": f"{_processor()}, {platform.system()}",
+        "commit": code_commit(),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+    for measurement in measurements:
+        rows.append({**asdict(measurement), "ratio": measurement.ratio, **stamp})
+    RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`. A ratio is baseline ÷ ours in one run; larger is better.",
+        "",
+        "| bench | case | ratio | ours | baseline | unit | machine | commit | date |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['bench']} | {row['case']} | {row['ratio']:.2f} | {row['ours']:.4g} | "
+        f"{row['baseline']:.4g} | {row['unit']} | {row['machine']} | {row['commit']} | "
+        f"{row['date']} |"
+        for row in rows
+    ]
+    RESULTS.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    models = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.exists() else [])
+        if line.startswith("model name")
+    ]
+    return f"{len(models)} × {models[0]}" if models else platform.machine()
