@@ -141,7 +141,7 @@ def render(table: Table, *, title: str = "") -> RichTable:
     for column in columns:
         heading = ", ".join(_plain(value) for value in json.loads(column).values())
         for metric in table.layout.values:
-            rendered.add_column(f"{heading}\n{metric}".strip(), justify="right")
+            rendered.add_column(f"{heading}\n{metric}".strip(), justify="right", overflow="fold")
     for row in rows:
         texts = [
             _text(found.get((row, column, metric)), common)

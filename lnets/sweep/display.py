@@ -65,7 +65,9 @@ class Display:
         if progress.diverged:
             parts.append(f"{progress.diverged} diverged")
         if progress.best is not None:
-            parts.append(f"best {progress.objective} {progress.best:.5g} ({progress.best_label})")
+            parts.append(
+                f"best {progress.objective} {progress.best:.5g} ({self._short(progress.best_label)})"
+            )
         elapsed = time.monotonic() - self._start
         if progress.left and progress.ended:
             remaining = timedelta(seconds=round(elapsed / progress.ended * progress.left))
@@ -74,11 +76,14 @@ class Display:
             parts.append(f"{elapsed:.0f} s")
         return f"{self._name}: {' · '.join(parts)}"
 
+    def _short(self, label: str) -> str:
+        return label.removeprefix(f"{self._name} ")
+
     def _render(self) -> Table:
         progress = self._progress
         grid = Table.grid()
         grid.add_row(ProgressBar(progress.total, progress.total - progress.left, width=60))
         grid.add_row(Text(self._line()))
         for label in list(progress.running.values()):
-            grid.add_row(Text(f"  ▸ {label}", style="dim"))
+            grid.add_row(Text(f"  ▸ {self._short(label)}", style="dim"))
         return grid
