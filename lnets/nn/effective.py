@@ -1,0 +1,79 @@
+"""Layers whose effective weight is a function of the raw one, computed no more than needed."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+
+class EffectiveWeight(nn.Module):
+    """A layer with a raw `weight` and an effective one, the only thing its forward may use.
+
+    In training the effective weight is computed, with its gradient, in every forward: give all
+    samples of a step to one forward. In evaluation without gradients it is computed once and kept
+    until a weight changes.
+    """
+
+    weight: nn.Parameter
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: tuple[Tensor, int, Tensor] | None = None
+
+    def map_weight(self, weight: Tensor) -> Tensor:
+        """The effective weight in training: differentiable, without side effects.
+
+        Args:
+            weight: Raw weight, in the layer's own shape.
+        """
+        raise TypeError(f"{type(self).__name__} must define `map_weight`.")
+
+    def prove_weight(self, weight: Tensor) -> Tensor:
+        """The effective weight in evaluation: that of training, made to keep its bound for sure.
+
+        Args:
+            weight: Raw weight, in the layer's own shape.
+        """
+        return self.map_weight(weight)
+
+    def project_(self) -> None:
+        """What the layer does to its raw weight after each optimizer update; most do nothing."""
+
+    def effective_weight(self) -> Tensor:
+        """The weight that the layer applies to its input."""
+        weight = self.weight
+        if self.training:
+            return self.map_weight(weight)
+        # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
+        passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
+        if passing or torch.is_grad_enabled():
+            return self.prove_weight(weight)
+        kept = self._kept
+        if kept is None or kept[0] is not weight or kept[1] != weight._version:
+            kept = (weight, weight._version, self.prove_weight(weight))
+            self._kept = kept
+        return kept[2]
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch between training and evaluation; forgets the kept weight."""
+        self._kept = None
+        return super().train(mode)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._kept = None  # another dtype or device leaves the parameter and its version alone
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": None}
+
+
+def project_(model: nn.Module) -> None:
+    """Let every layer of a model do what it does after an optimizer update.
+
+    Call it after each `optimizer.step()` when a layer keeps a constraint by projection.
+    """
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, EffectiveWeight):
+                module.project_()
