@@ -31,7 +31,8 @@ class Problem:
     """The rule, then the values, then the remedy."""
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.where, self.path, self.message) if part)
+        text = ": ".join(part for part in (self.where, self.path, self.message) if part)
+        return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
 
 
 class SpecError(LnetsError):

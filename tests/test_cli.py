@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from lnets import __version__
-from lnets.cli import app, main
+from lnets.cli import main
+from lnets.cli.commands import app
 from tests.conftest import REPOSITORY
 
 Write = Callable[..., Path]
@@ -38,7 +39,7 @@ def cli(
 
 def test_validate_answers_without_torch_and_ray(tmp_path: Path) -> None:
     program = (
-        "import sys; from lnets.cli import app\n"
+        "import sys; from lnets.cli.commands import app\n"
         f"app(['validate', {str(REPOSITORY / 'sweeps' / 'absolute_value.yaml')!r}], "
         "standalone_mode=False)\n"
         "print(sorted({'torch', 'ray', 'optuna', 'deltalake', 'scipy'} & set(sys.modules)))"
@@ -213,6 +214,42 @@ def test_the_schema_command(cli: Callable[..., tuple[int, str, str]], tmp_path: 
     (tmp_path / "schemas" / "sweep.schema.json").write_text("{}")
     code, _, err = cli("schema", "--check", "--folder", tmp_path / "schemas")
     assert (code, "sweep.schema.json" in err) == (2, True)
+
+
+def test_mistakes_of_all_files_are_told(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
+) -> None:
+    files = [write({**tiny, "seeds": 0}, f"{name}.yaml") for name in "ab"]
+    code, _, err = cli("validate", *files)
+    assert code == 2
+    assert "a.yaml:" in err
+    assert "b.yaml:" in err
+
+
+def test_what_is_printed_is_data_not_markup(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
+) -> None:
+    cli("submit", write(tiny), "--runner", "in-process")
+    assert "[red]x" in cli("query", "SELECT '[red]x' AS \"[/b]\"")[1]
+    out = cli("query", "SELECT 'nan'::DOUBLE AS a, MAP {DATE '2020-01-01': 1} AS b", "--json")[1]
+    assert json.loads(out)[0]["a"] is None
+    assert cli("table", "tiny", "--rows", "steps,steps")[0] == 2
+    assert cli("table", "tiny", "--values", "tightness,tightness")[0] == 2
+    assert cli("run", write(tiny["experiment"], "größe ².yaml"))[0] == 0
+
+
+def test_reading_commands_end_as_they_should(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """An Arrow thread that calls Python aborted every second interpreter at its very end."""
+    cli("submit", write(tiny), "--runner", "in-process")
+    program = "from lnets.cli import main; main()"
+    for _ in range(5):
+        done = subprocess.run(
+            [sys.executable, "-c", program, "list", "--store", str(tmp_path / "store")],
+            capture_output=True,
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_version(cli: Callable[..., tuple[int, str, str]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from lnets.errors import StoreError
 from lnets.results.store import write_atomically
 
 _STALE_SECONDS = 15.0
@@ -52,9 +53,11 @@ class Live:
 
     def beat(self, running: tuple[str, ...]) -> None:
         """Say that this driver lives, and what runs."""
-        write_atomically(
-            self._file, self._first.model_copy(update={"running": running}).model_dump_json()
-        )
+        beat = self._first.model_copy(update={"running": running})
+        try:
+            write_atomically(self._file, beat.model_dump_json())
+        except OSError as error:
+            raise StoreError(f"{self._file}: cannot be written: {error.strerror}") from None
 
     def stop(self) -> None:
         """The driver has ended."""
@@ -68,7 +71,7 @@ def heartbeats(root: Path) -> list[Heartbeat]:
         try:
             if time.time() - file.stat().st_mtime < _STALE_SECONDS:
                 found.append(Heartbeat.model_validate_json(file.read_bytes()))
-        except (FileNotFoundError, ValidationError):  # ended just now, or of another version
+        except (OSError, ValidationError):  # ended just now, or of another version
             continue
     return found
 

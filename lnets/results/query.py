@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from lnets.errors import SpecError
 from lnets.results.store import Store
+from lnets.specs.spec import show
 
 _ATTEMPT_THAT_COUNTS = """
     CREATE TEMP VIEW trials AS SELECT * FROM attempts
@@ -31,6 +32,7 @@ def connect(store: Store) -> duckdb.DuckDBPyConnection:
     database.register("curves", store.table("curves"))
     database.register("sweeps", store.table("sweeps"))
     database.execute(_ATTEMPT_THAT_COUNTS)
+    database.execute("SET TimeZone = 'UTC'")
     database.execute("SET enable_external_access = false")
     database.execute("SET python_enable_replacements = false")
     database.execute("SET lock_configuration = true")
@@ -48,14 +50,28 @@ def run_query(store: Store, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]
     """
     database = connect(store)
     try:
+        sql.encode()
         statements = database.extract_statements(sql)
         if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-            raise SpecError("A query must be one SELECT statement; the store is read-only.")
-        result = database.execute(statements[0])
-        columns = [str(column[0]) for column in result.description or ()]
-        return columns, result.fetchall()
-    except duckdb.Error as error:
+            raise SpecError(
+                f"A query must be one SELECT statement, got {show(sql)}; the store is read-only."
+            )
+        # Through Arrow, because DuckDB's own rows need one more library for times with zones.
+        relation = database.sql(statements[0])
+        assert relation is not None, "a SELECT has a result"
+        table = relation.to_arrow_table()
+    except (duckdb.Error, UnicodeEncodeError) as error:
         raise SpecError(f"The query cannot be run: {error}") from None
+    columns = [column.to_pylist() for column in table.columns]
+    return _distinct(table.column_names), list(zip(*columns, strict=True))
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Column names, those that repeat numbered."""
+    return [
+        name if names.index(name) == i else f"{name}_{names[:i].count(name)}"
+        for i, name in enumerate(names)
+    ]
 
 
 def mean_train_seconds(store: Store) -> dict[str, float]:

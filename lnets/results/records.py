@@ -1,5 +1,6 @@
 """Rows of the store's tables, and a finished trial as it travels through the spool."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +11,8 @@ Status = Literal["completed", "diverged", "failed"]
 
 FINISHED = ("completed", "diverged")
 """States that running the trial again would not change."""
+
+_ENDED = {"trial_key", "status", "attempt"}
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
@@ -55,6 +58,14 @@ CURVES = pa.schema(
     ]
 )
 TABLES = {"sweeps": SWEEPS, "trials": TRIALS, "curves": CURVES}
+
+
+def last_exception(error: str | None) -> str:
+    """The line of a traceback that says what happened; the first line of any other text."""
+    lines = (error or "").splitlines() or [""]
+    frames = [i for i, line in enumerate(lines) if line.startswith("  File ")]
+    after = lines[frames[-1] :] if frames else lines
+    return next((line for line in after if line and not line.startswith(" ")), lines[0])
 
 
 class _Row(BaseModel):
@@ -132,3 +143,35 @@ class SweepTrials:
     sweep_id: str
     name: str
     trial_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Which trials have ended."""
+
+    finished: frozenset[str]
+    """Keys of trials that running again would not change."""
+    attempts: Mapping[str, int]
+    """How often each trial has been tried."""
+
+    @classmethod
+    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Ended":
+        """Read off rows of the table `trials`."""
+        rows = list(rows)
+        attempts: dict[str, int] = {}
+        for row in rows:
+            attempts[row["trial_key"]] = max(row["attempt"], attempts.get(row["trial_key"], 0))
+        finished = frozenset(row["trial_key"] for row in rows if row["status"] in FINISHED)
+        return cls(finished, attempts)
+
+    def plus(self, records: Sequence[TrialRecord]) -> "Ended":
+        """With further records."""
+        more = Ended.of([record.model_dump(include=_ENDED) for record in records])
+        return Ended(self.finished | more.finished, {**self.attempts, **more.attempts})
+
+    def covers(self, record: TrialRecord) -> bool:
+        """Whether a record tells nothing new."""
+        tried = self.attempts.get(record.trial_key, 0)
+        return record.trial_key in self.finished or (
+            not record.finished and record.attempt <= tried
+        )

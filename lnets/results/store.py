@@ -6,28 +6,27 @@ process killed anywhere in between leaves spool files, whose trials the tables k
 moving them again adds exactly what is missing.
 """
 
+import contextlib
 import fcntl
 import json
 import logging
 import os
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import DeltaError
+from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, StoreError
-from lnets.results.records import FINISHED, TABLES, SweepRecord, TrialRecord
+from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord
 
 SCHEMA_VERSION = 1
 _MARKER = "lnets-store.json"
-_ENDED = {"trial_key", "status", "attempt"}
 _log = logging.getLogger(__name__)
 
 
@@ -70,11 +69,14 @@ class Store:
         """
         file = self._spool_file(record.trial_key)
         if record.finished or not file.exists():
-            write_atomically(file, record.model_dump_json())
+            try:
+                write_atomically(file, record.model_dump_json())
+            except OSError as error:
+                raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
     def spooled(self, trial_key: str) -> TrialRecord | None:
         """A trial's record if it waits in the spool."""
-        return self._read(self._spool_file(trial_key))
+        return _read(self._spool_file(trial_key))
 
     def commit(self) -> list[TrialRecord]:
         """Move what is spooled into the tables, each finished trial once.
@@ -87,7 +89,7 @@ class Store:
         """
         with self._locked():
             files = sorted(self.spool.glob("*.json"))
-            records = [record for file in files if (record := self._read(file)) is not None]
+            records = [record for file in files if (record := self._take(file)) is not None]
             ended = self._ended()
             new = [record for record in records if not ended.covers(record)]
             if new:
@@ -105,10 +107,10 @@ class Store:
         """Whether a sweep has been submitted before."""
         return sweep_id in self.table("sweeps", ["sweep_id"])["sweep_id"].to_pylist()
 
-    def ended(self) -> "Ended":
+    def ended(self) -> Ended:
         """What has ended so far, the spool included."""
         ended = self._ended()
-        spooled = (self._read(file) for file in self.spool.glob("*.json"))
+        spooled = (_read(file) for file in self.spool.glob("*.json"))
         return ended.plus([record for record in spooled if record is not None])
 
     def compact(self) -> None:
@@ -116,7 +118,7 @@ class Store:
         with self._locked():
             for name in TABLES:
                 if self._exists(name):
-                    DeltaTable(self._path(name)).optimize.compact()
+                    self._open(name).optimize.compact()
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a table, as Arrow.
@@ -128,13 +130,7 @@ class Store:
         Raises:
             StoreError: If the table is damaged.
         """
-        if not self._exists(name):
-            empty = TABLES[name].empty_table()
-            return empty if columns is None else empty.select(columns)
-        try:
-            return DeltaTable(self._path(name)).to_pyarrow_table(columns=columns)
-        except (DeltaError, OSError) as error:
-            raise StoreError(f"{self._path(name)}: cannot be read: {error}") from None
+        return self._rows(name, columns or TABLES[name].names)
 
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
@@ -158,7 +154,8 @@ class Store:
                 f"{SCHEMA_VERSION}); upgrade lnets or name another store."
             )
         if create:
-            for folder in (self.root, self.spool):
+            inside = [self.root / name for name in ("artifacts", "live", *TABLES)]
+            for folder in (self.root, self.spool, *filter(Path.exists, inside)):
                 folder.mkdir(exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise StoreError(f"{folder}: the store is not writable.")
@@ -168,13 +165,18 @@ class Store:
             version = json.loads(marker.read_text())["schema_version"]
         except (ValueError, KeyError, TypeError):
             version = None
-        if not isinstance(version, int):
+        if type(version) is not int or version < 1:
             raise StoreError(f"{marker}: damaged; a store's marker names its schema_version.")
         return version
 
-    @contextmanager
+    @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with open(self.root / ".lock", "w") as lock:
+        with contextlib.ExitStack() as stack:
+            try:
+                lock = stack.enter_context(open(self.root / ".lock", "w"))
+            except OSError as error:
+                reason = error.strerror
+                raise StoreError(f"{self.root}: the store is not writable: {reason}") from None
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -187,20 +189,17 @@ class Store:
     def _exists(self, name: str) -> bool:
         return (self.root / name / "_delta_log").is_dir()
 
-    def _read(self, file: Path) -> TrialRecord | None:
-        """A spooled record; None if it is damaged, or if another process has just moved it."""
-        try:
-            return TrialRecord.model_validate_json(file.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValidationError as error:
-            _log.warning("%s is damaged and set aside: %s", file, error)
+    def _take(self, file: Path) -> TrialRecord | None:
+        """A spooled record; a damaged one is set aside, so that it stops no other."""
+        record = _read(file)
+        if record is None and file.exists():
+            _log.warning("%s is damaged and set aside; its trial will run again.", file)
             file.replace(file.with_suffix(".damaged"))
-            return None
+        return record
 
-    def _ended(self) -> "Ended":
+    def _ended(self) -> Ended:
         if self._exists("trials"):
-            version = DeltaTable(self._path("trials")).version()
+            version = self._open("trials").version()
             if version != self._seen[0]:
                 rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
                 self._seen = (version, Ended.of(rows))
@@ -220,16 +219,34 @@ class Store:
             if rows:
                 self._write("curves", rows)
         self._write("trials", [record.trial_row() for record in records])
-        version = DeltaTable(self._path("trials")).version()
+        version = self._open("trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
     def _keys_in_curves(self, keys: set[str]) -> set[str]:
-        if not self._exists("curves"):
-            return set()
-        rows = DeltaTable(self._path("curves")).to_pyarrow_table(
-            columns=["trial_key"], filters=[("trial_key", "in", sorted(keys))]
-        )
+        rows = self._rows("curves", ["trial_key"], [("trial_key", "in", sorted(keys))])
         return set(rows["trial_key"].unique().to_pylist())
+
+    def _open(self, name: str) -> DeltaTable:
+        try:
+            return DeltaTable(self._path(name))
+        except (DeltaError, OSError) as error:
+            raise StoreError(f"{self._path(name)}: cannot be read: {error}") from None
+
+    def _rows(
+        self, name: str, columns: list[str], filters: list[tuple[str, str, Any]] | None = None
+    ) -> pa.Table:
+        if not self._exists(name):
+            return TABLES[name].empty_table().select(columns)
+        # Arrow's own file system: deltalake's calls back into Python from threads, which aborts an
+        # interpreter that is just ending.
+        files = SubTreeFileSystem(self._path(name), LocalFileSystem())
+        try:
+            return self._open(name).to_pyarrow_table(
+                columns=columns, filters=filters, filesystem=files
+            )
+        except (DeltaError, OSError, pa.ArrowException, KeyError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StoreError(f"{self._path(name)}: damaged, cannot be read: {reason}") from None
 
     def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
         try:
@@ -239,36 +256,12 @@ class Store:
             raise StoreError(f"{self._path(name)}: cannot be written: {error}") from None
 
 
-@dataclass(frozen=True)
-class Ended:
-    """Which trials have ended."""
-
-    finished: frozenset[str]
-    """Keys of trials that running again would not change."""
-    attempts: Mapping[str, int]
-    """How often each trial has been tried."""
-
-    @classmethod
-    def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Ended":
-        """Read off rows of the table `trials`."""
-        rows = list(rows)
-        attempts: dict[str, int] = {}
-        for row in rows:
-            attempts[row["trial_key"]] = max(row["attempt"], attempts.get(row["trial_key"], 0))
-        finished = frozenset(row["trial_key"] for row in rows if row["status"] in FINISHED)
-        return cls(finished, attempts)
-
-    def plus(self, records: Sequence[TrialRecord]) -> "Ended":
-        """With further records."""
-        more = Ended.of([{**record.model_dump(include=_ENDED)} for record in records])
-        return Ended(self.finished | more.finished, {**self.attempts, **more.attempts})
-
-    def covers(self, record: TrialRecord) -> bool:
-        """Whether a record tells nothing new."""
-        tried = self.attempts.get(record.trial_key, 0)
-        return record.trial_key in self.finished or (
-            not record.finished and record.attempt <= tried
-        )
+def _read(file: Path) -> TrialRecord | None:
+    """A spooled record; None if it is damaged, or another process has just moved it."""
+    try:
+        return TrialRecord.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def write_atomically(file: Path, text: str) -> None:
@@ -278,5 +271,9 @@ def write_atomically(file: Path, text: str) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

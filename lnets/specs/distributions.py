@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from lnets.specs.spec import Spec, rule_broken
 
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Size = Annotated[int, Field(ge=1)]
 DatasetName = Literal["digits"]
 
@@ -21,7 +22,7 @@ class MultiSphericalShellSpec(Spec):
     """Dimension of the space that the spheres are in."""
     radius: float = Field(ge=0, le=1e6)
     """Radius of every sphere; 0 gives the centres themselves."""
-    center_x: tuple[float, ...] = Field((0.0,), min_length=1)
+    center_x: tuple[Coordinate, ...] = Field((0.0,), min_length=1)
     """First coordinate of each centre; a sample picks one of them at random."""
     empty_dim: int = Field(0, ge=0, le=65536)
     """Further dimensions that are always 0."""
@@ -66,6 +67,9 @@ class ImageSamplesSpec(Spec):
     @model_validator(mode="after")
     def _classes_exist(self) -> Self:
         known = _CLASSES[self.dataset]
+        if self.classes and len(set(self.classes)) < len(self.classes):
+            message = f"must differ, got {list(self.classes)}; leave out the doubles"
+            raise rule_broken((("classes",), message))
         for label in self.classes or ():
             if label >= known:
                 message = (

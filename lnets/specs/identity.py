@@ -15,6 +15,11 @@ def canonical_json(spec: ExperimentSpec | SweepSpec) -> str:
     return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
+def resolved_json(sweep: SweepSpec) -> str:
+    """The sweep with all defaults and its table's layout: a table then needs nothing else."""
+    return canonical_json(sweep.model_copy(update={"table": sweep.table_layout()}))
+
+
 def config_key(experiment: ExperimentSpec) -> str:
     """Identity of a configuration: SHA-256 in hex digits."""
     return _digest(f"{BEHAVIOUR_VERSION}\n{canonical_json(experiment)}")

@@ -10,17 +10,16 @@ from pydantic import ValidationError
 
 from lnets.errors import Problem, SpecError
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.overrides import written_path
 from lnets.specs.spec import Path, Spec
 from lnets.specs.sweep import SweepSpec
-from lnets.specs.wording import word
+from lnets.specs.wording import worded
 
 _S = TypeVar("_S", bound=Spec)
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
 
-_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "seq", "map")}
+_MAX_SHOWN = 20
 _INT = re.compile(r"[-+]?[0-9]{1,300}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {
@@ -68,28 +67,21 @@ def _load(file: FilePath, kind: type[_S]) -> _S:
     try:
         return kind.model_validate(data)
     except ValidationError as error:
-        raise document.error(_problems(error, kind, data)) from None
+        raise document.error(
+            (path, message) for _, path, message in worded(error, kind, data)
+        ) from None
 
 
-def _problems(error: ValidationError, kind: type[Spec], data: Any) -> list[tuple[Path, str]]:
-    problems: list[tuple[Path, str]] = []
-    missing: dict[Path, str] = {}
-    for detail in error.errors(include_url=False):
-        path = written_path(detail["loc"], data, missing=detail["type"] == "missing")
-        if detail["type"] == "rule_broken":
-            for further, message in detail["ctx"]["problems"]:
-                problems.append(((*path, *further), message))
-        elif detail["type"] == "missing":
-            missing[path] = word(detail, kind)
-        else:
-            problems.append((path, word(detail, kind)))
-    # A field that is missing because its name is misspelt is one mistake.
-    misspelt = {
-        (*path[:-1], message.rsplit("`", 2)[-2])
-        for path, message in problems
-        if "did you" in message
-    }
-    return problems + [(path, word) for path, word in missing.items() if path not in misspelt]
+class _Loader(yaml.BaseLoader):
+    """Takes every scalar as text, and refuses what a spec has no use for."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            problem = f"YAML tags are not allowed, got `{tag}`; leave it out"
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
+        return super().compose_node(parent, index)
 
 
 class _Document:
@@ -100,19 +92,23 @@ class _Document:
         self._keys: dict[Path, yaml.Mark] = {}
         self._values: dict[Path, yaml.Mark] = {}
         self._nodes = 0
+        text = self._text()
         try:
-            node = yaml.compose(self._text(), Loader=yaml.BaseLoader)
-            self.data = None if node is None else self._construct(node, ())
+            node = yaml.compose(text, Loader=_Loader)
+            self.data = None if node is None else self._construct(node, (), ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else f"{file}:1:1"
             reason = ", ".join(part for part in (error.context, error.problem) if part)
-            raise self._refusal_at(where, f"is not valid YAML: {reason}; mend the syntax") from None
-        except yaml.YAMLError as error:
-            reason = str(error).partition("\n")[0]
-            raise self._refusal_at(f"{file}:1:1", f"is not valid YAML: {reason}") from None
+            if "tags" not in reason:
+                reason = f"is not valid YAML: {reason}; mend the syntax"
+            raise self._refusal_at(_place(mark), reason) from None
+        except yaml.reader.ReaderError as error:
+            code = f"U+{error.character:04X}" if isinstance(error.character, int) else "bytes"
+            raise self._refusal_at(
+                _place_of(text, error.position), f"must be plain text, got {code}; leave it out"
+            ) from None
         except RecursionError:
-            raise self._refusal_at(f"{file}:1:1", "is nested too deeply") from None
+            raise self._refusal_at("1:1", "is nested too deeply; is it a spec?") from None
 
     def error(self, problems: Iterable[tuple[Path, str]]) -> SpecError:
         """One error for all problems, those at one place put together."""
@@ -123,74 +119,96 @@ class _Document:
             Problem(self._where(path), ".".join(map(str, path)), "; or ".join(messages))
             for path, messages in merged.items()
         ]
-        return SpecError("\n".join(map(str, found)), found)
+        lines = [str(problem) for problem in found[:_MAX_SHOWN]]
+        if len(found) > _MAX_SHOWN:
+            lines.append(f"… and {len(found) - _MAX_SHOWN} more mistakes")
+        return SpecError("\n".join(lines), found)
 
     def refusal(self, path: Path, message: str) -> SpecError:
         """An error about one place."""
         return self.error([(path, message)])
 
-    def _refusal_at(self, where: str, message: str) -> SpecError:
-        problem = Problem(where, "", message)
+    def _refusal_at(self, place: str, message: str) -> SpecError:
+        problem = Problem(f"{self.file}:{place}", "", message)
         return SpecError(str(problem), [problem])
 
     def _text(self) -> str:
-        where = f"{self.file}:1:1"
         try:
-            size = self.file.stat().st_size
-            if size > MAX_BYTES:
-                raise self._refusal_at(
-                    where, f"must be at most {MAX_BYTES:,} bytes, got {size:,}; is it a spec?"
-                )
-            return self.file.read_text(encoding="utf-8")
+            with open(self.file, "rb") as stream:
+                content = stream.read(MAX_BYTES + 1)
         except FileNotFoundError:
-            raise SpecError(f"{self.file}: no such file") from None
+            raise SpecError(f"{self.file}: no such file; sweeps/ has examples") from None
         except OSError as error:
             raise SpecError(f"{self.file}: cannot be read: {error.strerror}") from None
+        if len(content) > MAX_BYTES:
+            rule = f"must be at most {MAX_BYTES:,} bytes, got more; is it a spec?"
+            raise self._refusal_at("1:1", rule)
+        try:
+            return content.decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise self._refusal_at(where, f"must be UTF-8 text: {error.reason}") from None
+            place = _place_of(content[: error.start].decode(), error.start)
+            wrong = f"must be UTF-8 text, got byte 0x{content[error.start]:02X}; save it as UTF-8"
+            raise self._refusal_at(place, wrong) from None
 
     def _where(self, path: Path) -> str:
         for length in range(len(path), -1, -1):
             mark = self._keys.get(path[:length]) or self._values.get(path[:length])
             if mark is not None:
-                return f"{self.file}:{mark.line + 1}:{mark.column + 1}"
+                return f"{self.file}:{_place(mark)}"
         return f"{self.file}:1:1"
 
-    def _construct(self, node: yaml.Node, path: Path) -> Any:
+    def _construct(self, node: yaml.Node, path: Path, around: tuple[yaml.Node, ...]) -> Any:
         self._values[path] = node.start_mark
         self._nodes += 1
         if self._nodes > MAX_NODES:
-            raise self.refusal(
-                (), f"must have at most {MAX_NODES} values; do aliases repeat too much?"
-            )
-        if node.tag not in _PLAIN_TAGS:
-            raise self.refusal(
-                path, f"YAML tags are not allowed, got `{node.tag}`; write plain values"
-            )
+            raise self.refusal((), f"must have at most {MAX_NODES:,} values, repeated ones too")
+        if node in around:
+            raise self.refusal(path, "an anchor must not contain itself; write the values out")
         if isinstance(node, yaml.ScalarNode):
+            self._check_text(node, path)
             return _scalar(node)
+        around = (*around, node)
         if isinstance(node, yaml.SequenceNode):
-            return tuple(self._construct(item, (*path, i)) for i, item in enumerate(node.value))
+            return tuple(
+                self._construct(item, (*path, i), around) for i, item in enumerate(node.value)
+            )
         assert isinstance(node, yaml.MappingNode)
-        return self._mapping(node, path)
+        return self._mapping(node, path, around)
 
-    def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(
+        self, node: yaml.MappingNode, path: Path, around: tuple[yaml.Node, ...]
+    ) -> dict[str, Any]:
         section: dict[str, Any] = {}
         for key_node, value_node in node.value:
-            at = (*path, key_node.value) if isinstance(key_node, yaml.ScalarNode) else path
-            if at == path or key_node.tag not in _PLAIN_TAGS:
+            if not isinstance(key_node, yaml.ScalarNode):
                 self._values[path] = key_node.start_mark
                 raise self.refusal(path, "a field's name must be plain text")
             key = key_node.value
+            at = (*path, key)
+            self._check_text(key_node, at)
             if key in section:
                 first = self._keys[at].line + 1
                 self._keys[at] = key_node.start_mark
-                raise self.refusal(
-                    at, f"stands here again, first in line {first}; keep one of them"
-                )
+                raise self.refusal(at, f"stands here again, first in line {first}; keep one")
             self._keys[at] = key_node.start_mark
-            section[key] = self._construct(value_node, at)
+            if key == "<<":
+                raise self.refusal(at, "merge keys are not allowed; write the fields out")
+            section[key] = self._construct(value_node, at, around)
         return section
+
+    def _check_text(self, node: yaml.ScalarNode, path: Path) -> None:
+        if any("\ud800" <= c <= "\udfff" for c in node.value):
+            place = _place(node.start_mark)
+            raise self._refusal_at(place, "must be Unicode text, got half a surrogate pair")
+
+
+def _place(mark: yaml.Mark | None) -> str:
+    return "1:1" if mark is None else f"{mark.line + 1}:{mark.column + 1}"
+
+
+def _place_of(text: str, position: int) -> str:
+    before = text[:position]
+    return f"{before.count(chr(10)) + 1}:{len(before) - (before.rfind(chr(10)) + 1) + 1}"
 
 
 def _scalar(node: yaml.ScalarNode) -> Any:

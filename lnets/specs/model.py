@@ -2,13 +2,27 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.spec import Spec, rule_broken
 
 Activation = Literal["maxmin", "group_sort", "maxout", "relu", "abs", "tanh", "sigmoid", "identity"]
 Width = Annotated[int, Field(ge=1, le=65536)]
 GroupSize = Annotated[int, Field(ge=1, le=65536)]
+
+
+def _kind_of_groupings(value: object) -> str:
+    if isinstance(value, str):
+        return "full"
+    return "sizes" if isinstance(value, (list, tuple)) else "size"
+
+
+Groupings = Annotated[
+    Annotated[GroupSize, Tag("size")]
+    | Annotated[tuple[GroupSize, ...], Tag("sizes")]
+    | Annotated[Literal["full"], Tag("full")],
+    Discriminator(_kind_of_groupings),
+]
 
 
 class StandardLinearSpec(Spec):
@@ -54,7 +68,7 @@ class FullyConnectedSpec(Spec):
     """Width of every linear layer, the output last."""
     activation: Activation
     """Activation after every layer but the last."""
-    groupings: GroupSize | tuple[GroupSize, ...] | Literal["full"] = 2
+    groupings: Groupings = 2
     """Group SIZES of group_sort and maxout: one for all layers, a list with one per layer, or
     `full` (the whole layer is one group). maxmin is group_sort on pairs: always 2. Other
     activations have no groups."""

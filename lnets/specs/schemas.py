@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from lnets.errors import SpecError
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.sweep import SweepSpec
 
@@ -22,12 +23,19 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def write_schemas(folder: Path) -> list[Path]:
-    """Write every schema into a folder; returns the files."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write every schema into a folder; returns the files.
+
+    Raises:
+        SpecError: If that cannot be.
+    """
     files = []
     for name, schema in schemas().items():
         files.append(folder / name)
-        files[-1].write_text(_text(schema), encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            files[-1].write_text(_text(schema), encoding="utf-8")
+        except OSError as error:
+            raise SpecError(f"{files[-1]}: cannot be written: {error.strerror}") from None
     return files
 
 
@@ -37,7 +45,7 @@ def stale(folder: Path) -> list[Path]:
     return [
         file
         for file, text in expected.items()
-        if not file.exists() or file.read_text(encoding="utf-8") != text
+        if not file.is_file() or file.read_bytes() != text.encode()
     ]
 
 

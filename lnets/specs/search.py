@@ -35,6 +35,14 @@ class IntRangeSpec(Spec):
     step: int = Field(1, ge=1)
     """Distance between two neighbouring values."""
 
+    @model_validator(mode="after")
+    def _steps_reach_the_end(self) -> Self:
+        low, high = self.int_
+        if (high - low) % self.step:
+            message = f"must divide high − low, got step={self.step} and [{low}, {high}]"
+            raise rule_broken((("step",), message))
+        return self
+
 
 class UniformRangeSpec(Spec):
     """Real numbers, uniformly from low to high."""
@@ -62,20 +70,20 @@ def _kind_of_domain(value: object) -> str | None:
         ("log_uniform", LogUniformRangeSpec),
     ):
         if isinstance(value, kind) or (isinstance(value, dict) and tag in value):
-            return tag
+            return f"{tag} range"
     return None
 
 
 Domain = Annotated[
     Annotated[Choices, Tag("values")]
-    | Annotated[IntRangeSpec, Tag("int")]
-    | Annotated[UniformRangeSpec, Tag("uniform")]
-    | Annotated[LogUniformRangeSpec, Tag("log_uniform")],
+    | Annotated[IntRangeSpec, Tag("int range")]
+    | Annotated[UniformRangeSpec, Tag("uniform range")]
+    | Annotated[LogUniformRangeSpec, Tag("log_uniform range")],
     Discriminator(
         _kind_of_domain,
         custom_error_type="domain",
-        custom_error_message="should be a list of values, or one of {{int: [low, high]}}, "
-        "{{uniform: [low, high]}} and {{log_uniform: [low, high]}}",
+        custom_error_message="must be a list of values, or a range: a section with `int`, "
+        "`uniform` or `log_uniform`, which is [low, high]",
     ),
 ]
 
@@ -83,9 +91,9 @@ Domain = Annotated[
 class ObjectiveSpec(Spec):
     """What the best configuration is best at: one metric to maximize or to minimize."""
 
-    maximize: str | None = None
+    maximize: str | None = Field(None, min_length=1)
     """Metric that should be large."""
-    minimize: str | None = None
+    minimize: str | None = Field(None, min_length=1)
     """Metric that should be small."""
 
     @model_validator(mode="after")

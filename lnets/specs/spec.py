@@ -35,11 +35,16 @@ def rule_broken(*problems: tuple[Path, str]) -> PydanticCustomError:
     return PydanticCustomError("rule_broken", "{text}", {"text": text, "problems": problems})
 
 
+def closest(name: str, known: Collection[str]) -> str | None:
+    """The known name that was probably meant, if one is near."""
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.5)), None)
+
+
 def nearest(name: str, known: Collection[str]) -> str:
     """The remedy for a name that is not known: the nearest known one, or all of them."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if close:
-        return f"did you mean `{close[0]}`?"
+    close = closest(name, known)
+    if close is not None:
+        return f"did you mean `{close}`?"
     shown = sorted(known)[:20]
     return f"known: {', '.join(shown)}{', …' if len(known) > len(shown) else ''}"
 

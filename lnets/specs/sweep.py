@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.overrides import split_paths
@@ -14,6 +14,10 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 SeedCount = Annotated[int, Field(ge=1, le=10_000)]
 SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
+Seeds = Annotated[
+    Annotated[SeedCount, Tag("count")] | Annotated[SeedList, Tag("list")],
+    Discriminator(lambda value: "list" if isinstance(value, (list, tuple)) else "count"),
+]
 
 
 class ResourcesSpec(Spec):
@@ -52,7 +56,7 @@ class SweepSpec(Spec):
     commas change together: each of their values is a list with one entry per path."""
     algorithm: AlgorithmSpec = GridSpec(type="grid")
     """How configurations are picked from `search`."""
-    seeds: SeedCount | SeedList = 3
+    seeds: Seeds = 3
     """How many seeds every configuration is trained with (0, 1, …), or a list of them."""
     resources: ResourcesSpec = ResourcesSpec()
     """What one trial takes of a machine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
@@ -16,7 +17,6 @@ from lnets.specs.overrides import (
     field_paths,
     overridden,
     split_paths,
-    written_path,
 )
 from lnets.specs.search import (
     Domain,
@@ -26,20 +26,21 @@ from lnets.specs.search import (
     UniformRangeSpec,
 )
 from lnets.specs.spec import Path, nearest, show
+from lnets.specs.wording import worded
 
 if TYPE_CHECKING:
     from lnets.specs.sweep import SweepSpec
 
 Broken: TypeAlias = tuple[Path, str]
 
-MAX_GRID = 100_000
+MAX_TRIALS = 100_000
 
 
 def broken_rules(sweep: SweepSpec) -> list[Broken]:
     """Every broken rule: path of the field that should change, and the message."""
     problems = [*_seed_rules(sweep), *_search_rules(sweep), *_metric_rules(sweep)]
     if not problems:
-        problems = [*_value_rules(sweep), *_table_path_rules(sweep)]
+        problems = [*_size_rules(sweep), *_value_rules(sweep), *_table_path_rules(sweep)]
     if not problems and isinstance(sweep.algorithm, GridSpec):
         problems = [*_grid_rules(sweep)]
     return problems
@@ -68,6 +69,22 @@ def _seed_rules(sweep: SweepSpec) -> Iterator[Broken]:
         yield ("seeds",), f"must differ, got {show(sweep.seeds)}; leave out the doubles"
 
 
+def _size_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    if isinstance(sweep.algorithm, GridSpec):
+        configurations = math.prod(len(finite_values(domain)) for domain in sweep.search.values())
+        remedy = "; shorten the lists, or write algorithm: {type: random, configurations: …}"
+        where: Path = ("search",)
+    else:
+        configurations, remedy = sweep.algorithm.configurations, "; ask for fewer"
+        where = ("algorithm", "configurations")
+        if not sweep.search:
+            yield ("search",), "is empty, so there is nothing to draw; name what varies"
+    trials = configurations * len(sweep.seed_list())
+    if trials > MAX_TRIALS:
+        rule = f"configurations × seeds must be at most {MAX_TRIALS:,}, got {trials:,}"
+        yield where, rule + remedy
+
+
 def _search_rules(sweep: SweepSpec) -> Iterator[Broken]:
     known = field_paths(sweep.experiment)
     seen: list[str] = []
@@ -77,8 +94,10 @@ def _search_rules(sweep: SweepSpec) -> Iterator[Broken]:
             if path not in known:
                 hint = nearest(path, known)
                 yield here, f"`{path}` is not a field of this experiment; {hint}"
-            elif path == "task" or path.endswith(".type"):
-                section = path.rpartition(".")[0] or "experiment"
+            elif path == "task":
+                yield here, "a sweep has one task; write one sweep for each"
+            elif path.endswith(".type"):
+                section = path.rpartition(".")[0]
                 yield (
                     here,
                     "a type cannot change alone, because its section's other fields belong to "
@@ -104,15 +123,28 @@ def _shape_rules(here: Path, domain: Domain, width: int) -> Iterator[Broken]:
         if width > 1:
             yield here, "paths that change together need a list of lists, got a range"
         return
+    seen: set[str] = set()
     for i, value in enumerate(domain):
         if width > 1 and not (isinstance(value, tuple) and len(value) == width):
             rule = f"must be a list of {width} values, one per path of the key"
             yield (*here, i), f"{rule}, got {show(value)}"
-        if value in domain[:i]:
+        text = json.dumps(value, sort_keys=True, default=str)
+        if text in seen:
             yield (*here, i), f"must differ from the values before it, got {show(value)} again"
+        seen.add(text)
 
 
 def _metric_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    objectives = [objective.metric for objective in sweep.algorithm.objectives]
+    if len(set(objectives)) < len(objectives):
+        yield ("algorithm", "objectives"), "must name each metric once"
+    if sweep.table is not None:
+        for part, names in (
+            ("columns", (*sweep.table.rows, *sweep.table.columns)),
+            ("values", sweep.table.values),
+        ):
+            if len(set(names)) < len(names):
+                yield ("table", part), f"must name each once, got {show(names)}"
     known = sweep.experiment.METRICS
     named: list[tuple[Path, str]] = [
         (("algorithm", "objectives", i), objective.metric)
@@ -134,31 +166,24 @@ def _value_rules(sweep: SweepSpec) -> Iterator[Broken]:
             try:
                 apply_overrides(sweep.experiment, overrides)
             except ValidationError as error:
-                field, message = _first_mistake(sweep, overrides, error)
-                if error.errors()[0]["type"] != "rule_broken":
-                    yield ("search", key, *where), f"{field} {message}"
+                for kind, field, message in _mistakes(sweep, overrides, error):
+                    if kind != "rule_broken":
+                        yield ("search", key, *where), f"{field} {message}"
 
 
 def _grid_rules(sweep: SweepSpec) -> Iterator[Broken]:
-    size = math.prod(len(finite_values(domain)) for domain in sweep.search.values())
-    if size > MAX_GRID:
-        yield (
-            ("search",),
-            f"a grid has at most {MAX_GRID} configurations, got {size}; write algorithm: "
-            "{type: random, configurations: …}",
-        )
-        return
     for overrides in grid(sweep.search):
         try:
             apply_overrides(sweep.experiment, overrides)
         except ValidationError as error:
-            field, message = _first_mistake(sweep, overrides, error)
+            _, field, message = _mistakes(sweep, overrides, error)[0]
             keys = [
                 key
                 for key in sweep.search
                 if any(_within(field, path) for path in split_paths(key))
             ]
-            where: Path = ("search", keys[0]) if keys else ("search",)
+            keys = keys or list(sweep.search)[: len(sweep.search) == 1]
+            where: Path = ("search", *keys[:1])
             yield where, f"with {show(overrides)}: {field} {message}"
             return
 
@@ -181,18 +206,15 @@ def _table_path_rules(sweep: SweepSpec) -> Iterator[Broken]:
                 yield ("table", part, i), message
 
 
-def _first_mistake(
+def _mistakes(
     sweep: SweepSpec, overrides: Overrides, error: ValidationError
-) -> tuple[str, str]:
-    """Dotted path of the field that is wrong in a configuration, and what is wrong with it."""
-    detail = error.errors(include_url=False)[0]
+) -> list[tuple[str, str, str]]:
+    """Of each mistake in a configuration: its kind, dotted path and message."""
     data = overridden(sweep.experiment, overrides)
-    path = written_path(detail["loc"], data, missing=detail["type"] == "missing")
-    if detail["type"] != "rule_broken":
-        message = f"{detail['msg'].removeprefix('Input ')}, got {show(detail['input'])}"
-        return ".".join(map(str, path)), message
-    further, message = detail["ctx"]["problems"][0]
-    return ".".join(map(str, (*path, *further))), message
+    return [
+        (kind, ".".join(map(str, path)), message)
+        for kind, path, message in worded(error, type(sweep.experiment), data)
+    ]
 
 
 def _within(path: str, section: str) -> bool:

@@ -3,20 +3,19 @@
 import re
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from lnets.specs.spec import Path, nearest, show
+from lnets.specs.overrides import written_path
+from lnets.specs.spec import Path, closest, nearest, show
 
 _REMEDIES = {
     "int_type": "write a whole number without quotes",
+    "int_from_float": "write a whole number",
     "float_type": "write a number without quotes",
     "bool_type": "write true or false",
     "string_type": "write text, in quotes if it looks like a number",
     "tuple_type": "write a list: [a, b]",
-    "model_type": "write a section of fields",
-    "model_attributes_type": "write a section of fields",
-    "dict_type": "write a section of fields",
     "greater_than": "choose a larger value",
     "greater_than_equal": "choose a larger value",
     "less_than": "choose a smaller value",
@@ -24,34 +23,82 @@ _REMEDIES = {
     "finite_number": "write a finite number",
     "too_short": "add what is missing",
     "too_long": "leave some out",
-    "string_pattern_mismatch": "use at most 64 letters, digits, `_` and `-`",
+    "string_too_short": "write a name",
+    "string_pattern_mismatch": "use at most 64 letters, digits, `_` and `-`, and begin with "
+    "a letter or digit",
 }
+_RULES = (
+    (r"^(Input|Tuple|String|Dictionary|List) ", ""),
+    (r"a valid tuple", "a list"),
+    (r"a valid dictionary( or .*)?$", "a section of fields"),
+    (r" after validation, not", ", got"),
+)
 
 
-def word(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    """The message for one of Pydantic's errors about data of a model."""
+def worded(
+    error: ValidationError, model: type[BaseModel], data: Any
+) -> list[tuple[str, Path, str]]:
+    """Of each mistake: Pydantic's name for its kind, the path in the data, and the message.
+
+    One mistake is told once: a field that is missing because its name is misspelt, and a list that
+    is too short because an entry of it is wrong, are left out.
+    """
+    found: list[tuple[str, Path, str]] = []
+    misspelt: set[Path] = set()
+    for detail in error.errors(include_url=False):
+        kind = detail["type"]
+        path = written_path(detail["loc"], data, missing=kind == "missing")
+        if kind == "rule_broken":
+            found += [
+                (kind, (*path, *further), message) for further, message in detail["ctx"]["problems"]
+            ]
+            continue
+        if kind == "extra_forbidden":
+            name = closest(str(path[-1]), _fields_at(model, detail["loc"][:-1]))
+            misspelt |= {(*path[:-1], name)} if name else set()
+        if kind == "union_tag_invalid":
+            path = (*path, "type")
+        found.append((kind, path, _word(detail, model)))
+    paths = [path for _, path, _ in found]
+    return [
+        (kind, path, message)
+        for kind, path, message in found
+        if not (kind == "missing" and path in misspelt)
+        and not (kind == "too_short" and any(_below(other, path) for other in paths))
+    ]
+
+
+def _below(path: Path, section: Path) -> bool:
+    return len(path) > len(section) and path[: len(section)] == section
+
+
+def _word(detail: ErrorDetails, model: type[BaseModel]) -> str:
     context = detail.get("ctx", {})
-    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    last = detail["loc"][-1] if detail["loc"] else ""
     match detail["type"]:
+        case "missing" if isinstance(last, int):
+            return f"must have more entries, got {show(detail['input'])}; add what is missing"
         case "missing":
-            return f"is required; add `{name}: …`"
+            return f"is required; add `{last}: …`"
         case "extra_forbidden":
-            return f"is not a known field; {nearest(name, _fields_at(model, detail['loc'][:-1]))}"
+            known = _fields_at(model, detail["loc"][:-1])
+            return f"is not a known field; {nearest(str(last), known)}"
         case "union_tag_invalid":
             known = _quoted(context["expected_tags"])
             wrong = str(context["tag"])
-            return f"must have type {_either(known)}, got `{wrong}`; {nearest(wrong, known)}"
+            return f"must be {_either(known)}, got {show(wrong)}; {nearest(wrong, known)}"
         case "union_tag_not_found":
-            return (
-                f"needs a field `type`; add type: {_either(_fields_at_tags(model, detail['loc']))}"
-            )
+            tags = [tag for kind in _models_at(model, detail["loc"]) for tag in _tags(kind)]
+            return f"needs a field `type`; add type: {_either(tags)}"
         case "literal_error":
             known = _quoted(context["expected"])
             wrong = detail["input"]
             return f"must be {_either(known)}, got {show(wrong)}; {nearest(str(wrong), known)}"
-        case "domain":
-            return f"{detail['msg']}, got {show(detail['input'])}"
-    rule = re.sub(r"^(Input|Tuple|String|Dictionary|List) ", "", detail["msg"])
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"must be a section of fields, got {show(detail['input'])}; write `name: value`"
+    rule = detail["msg"]
+    for pattern, replacement in _RULES:
+        rule = re.sub(pattern, replacement, rule)
     remedy = _REMEDIES.get(detail["type"])
     return f"{rule}, got {show(detail['input'])}" + (f"; {remedy}" if remedy else "")
 
@@ -69,17 +116,21 @@ def _models_at(model: type[BaseModel], loc: Path) -> list[type[BaseModel]]:
     """The models that may stand at a location, which names the tags of unions."""
     here: list[Any] = [model]
     for part in loc:
-        below: list[Any] = []
-        for kind in here:
-            if part in _tags(kind):
-                below.append(kind)
-            elif isinstance(kind, type) and issubclass(kind, BaseModel):
-                if part in kind.model_fields:
-                    below += _members(kind.model_fields[str(part)].annotation)
-            elif get_origin(kind) is dict or isinstance(part, int):
-                below += [leaf for inner in get_args(kind) for leaf in _members(inner)]
-        here = below
+        tagged = [kind for kind in here if part in _tags(kind)]
+        below = tagged or [leaf for kind in here for leaf in _step(kind, part)]
+        here = below or here  # a tag that no model carries leaves all members possible
     return [kind for kind in here if isinstance(kind, type) and issubclass(kind, BaseModel)]
+
+
+def _step(kind: Any, part: str | int) -> list[Any]:
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        field = kind.model_fields.get(str(part))
+        return [] if field is None else _members(field.annotation)
+    if get_origin(kind) is dict:
+        return _members(get_args(kind)[1])
+    if get_origin(kind) is tuple and isinstance(part, int):
+        return [leaf for inner in get_args(kind) for leaf in _members(inner)]
+    return []
 
 
 def _fields_at(model: type[BaseModel], loc: Path) -> list[str]:
@@ -88,10 +139,6 @@ def _fields_at(model: type[BaseModel], loc: Path) -> list[str]:
         for kind in _models_at(model, loc)
         for name, field in kind.model_fields.items()
     ]
-
-
-def _fields_at_tags(model: type[BaseModel], loc: Path) -> list[str]:
-    return [tag for kind in _models_at(model, loc) for tag in _tags(kind)]
 
 
 def _tags(kind: Any) -> list[str]:

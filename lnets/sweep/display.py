@@ -65,9 +65,8 @@ class Display:
         if progress.diverged:
             parts.append(f"{progress.diverged} diverged")
         if progress.best is not None:
-            parts.append(
-                f"best {progress.objective} {progress.best:.5g} ({self._short(progress.best_label)})"
-            )
+            label = self._short(progress.best_label)
+            parts.append(f"best {progress.objective} {progress.best:.5g} ({label})")
         elapsed = time.monotonic() - self._start
         if progress.left and progress.ended:
             remaining = timedelta(seconds=round(elapsed / progress.ended * progress.left))

@@ -16,7 +16,7 @@ from lnets.errors import StoreError
 from lnets.results.live import Live
 from lnets.results.records import SweepRecord
 from lnets.results.store import Store
-from lnets.specs.identity import BEHAVIOUR_VERSION, canonical_json
+from lnets.specs.identity import BEHAVIOUR_VERSION, canonical_json, resolved_json
 from lnets.sweep.plan import Plan, Trial
 from lnets.sweep.progress import Progress, Watcher
 from lnets.sweep.runner import Group, Job, Runner
@@ -59,9 +59,10 @@ def submit(
     commit = code_commit()
     store.commit()
     trials = missing(plan, store)
+    live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
+    live.beat(())
     if trials or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
-    live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
     with _writer(store, live, progress):
         groups = _groups(plan, trials, store, commit)
         runner.run(groups, Watcher(progress, store, changed))
@@ -78,12 +79,11 @@ def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
             try:
                 live.beat(tuple(progress.running.values()))
                 store.commit()
-            except (StoreError, OSError) as error:
+            except StoreError as error:
                 # Results wait in the spool; the last commit raises if the trouble has stayed.
                 _log.warning("Results cannot be committed now: %s", error)
 
     thread = threading.Thread(target=commit_now_and_then, name="lnets-writer", daemon=True)
-    live.beat(())
     thread.start()
     try:
         yield
@@ -142,8 +142,7 @@ def _sweep_record(plan: Plan, commit: str | None) -> SweepRecord:
     return SweepRecord(
         sweep_id=plan.sweep_id,
         name=plan.sweep.name,
-        # With its layout, so that a table needs nothing but the store.
-        spec=canonical_json(plan.sweep.model_copy(update={"table": plan.sweep.table_layout()})),
+        spec=resolved_json(plan.sweep),
         trial_keys=tuple(trial.trial_key for trial in plan.trials),
         skipped=json.dumps(
             [{"configuration": s.overrides, "reason": s.reason} for s in plan.skipped]

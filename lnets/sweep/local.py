@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
+from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import ExperimentSpec
@@ -56,7 +58,7 @@ def run_here(experiment: ExperimentSpec, name: str, seed: int, folder: Path) -> 
     Returns:
         `trial_key`, `status`, `metrics` and `error`.
     """
-    safe = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)[:64].lstrip("_-")
+    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64].lstrip("_-")
     sweep = SweepSpec(name=safe or "experiment", experiment=experiment, seeds=(seed,))
     plan = make_plan(sweep)
     submit_here(plan, folder, "in-process")
@@ -70,6 +72,7 @@ def _run(
 ) -> None:
     display = Display(plan.sweep.name, progress)
     if runner == "in-process":
+        _check_device(plan)
         with display.shown():
             submit(plan, store, InProcessRunner(), progress, display.changed)
         return
@@ -81,6 +84,17 @@ def _run(
             _say(f"Ray dashboard: {ray_runner.dashboard}{_login()}")
         with display.shown():
             submit(plan, store, ray_runner, progress, display.changed, ray_runner.dashboard)
+
+
+def _check_device(plan: Plan) -> None:
+    if plan.sweep.resources.gpu:
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ClusterError(
+                f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
+                "CUDA device here; set resources.gpu to 0."
+            )
 
 
 def _login() -> str:

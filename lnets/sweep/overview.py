@@ -8,7 +8,7 @@ from typing import Any
 
 from lnets.errors import NotFoundError, SpecError
 from lnets.results.live import Heartbeat, heartbeats
-from lnets.results.records import SweepTrials
+from lnets.results.records import SweepTrials, last_exception
 from lnets.results.store import Store
 from lnets.results.tables import (
     Counts,
@@ -17,6 +17,7 @@ from lnets.results.tables import (
     make_table,
     trials_that_count,
 )
+from lnets.specs.identity import resolved_json
 from lnets.specs.load import load_sweep
 from lnets.specs.metrics import WASSERSTEIN
 from lnets.specs.overrides import paths_in
@@ -34,7 +35,7 @@ class Status:
     driver: Heartbeat | None
     """The driver that is at work on it, if one is."""
     failures: tuple[str, ...]
-    """Trial key, seed and last line of the error, for each failed trial."""
+    """Trial key, seed and exception of each failed trial."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -121,26 +122,37 @@ def table_of(
         SpecError: If a metric or path does not exist.
     """
     found = [_from_file(name) if _is_file(name) else _stored(store, name) for name in named]
-    layout, _ = found[0]
+    sweeps = [trials for trials, _ in found]
+    layout = TableSpec.model_validate_json(json.dumps(found[0][1]["table"]))
     changes = {
         part: tuple(name.strip() for name in given.split(","))
         for part, given in (("rows", rows), ("columns", columns), ("values", values))
         if given is not None
     }
     asked = layout.model_copy(update=changes)
-    _check_layout(asked, [trials for _, trials in found], store)
-    return make_table(store, [trials for _, trials in found], asked)
+    if changes:
+        _check_layout(asked, sweeps, [spec["experiment"] for _, spec in found], store)
+    return make_table(store, sweeps, asked)
 
 
-def _check_layout(layout: TableSpec, sweeps: Sequence[SweepTrials], store: Store) -> None:
+def _check_layout(
+    layout: TableSpec,
+    sweeps: Sequence[SweepTrials],
+    bases: Sequence[dict[str, Any]],
+    store: Store,
+) -> None:
     for metric in layout.values:
         if metric not in WASSERSTEIN:
             raise SpecError(f"--values: no metric `{metric}`; {nearest(metric, WASSERSTEIN)}")
+    paths = (*layout.rows, *layout.columns)
+    for name, parts in (("--rows and --columns", paths), ("--values", layout.values)):
+        if len(set(parts)) < len(parts):
+            raise SpecError(f"{name}: must name each once, got {', '.join(parts)}")
     keys = [key for sweep in sweeps for key in sweep.trial_keys]
     configs = [row["config"] for row in trials_that_count(store, keys).values()]
-    known = {path for config in configs for path in paths_in(config)}
-    for path in (*layout.rows, *layout.columns):
-        if known and path not in known:
+    known = {path for config in [*configs, *bases] for path in paths_in(config)}
+    for path in paths:
+        if path not in known:
             raise SpecError(f"no trial has a field `{path}`; {nearest(path, sorted(known))}")
 
 
@@ -148,15 +160,14 @@ def _is_file(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
-def _from_file(name: str) -> tuple[TableSpec, SweepTrials]:
+def _from_file(name: str) -> tuple[SweepTrials, dict[str, Any]]:
     plan = make_plan(load_sweep(Path(name)))
-    return plan.sweep.table_layout(), plan.as_trials()
+    return plan.as_trials(), json.loads(resolved_json(plan.sweep))
 
 
-def _stored(store: Store, name: str) -> tuple[TableSpec, SweepTrials]:
+def _stored(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
     row = _find(store, name)
-    layout = TableSpec.model_validate_json(json.dumps(json.loads(row["spec"])["table"]))
-    return layout, _trials(row)
+    return _trials(row), json.loads(row["spec"])
 
 
 def _trials(row: dict[str, Any]) -> SweepTrials:
@@ -194,7 +205,7 @@ def _status(store: Store, row: dict[str, Any], driver: Heartbeat | None) -> Stat
     ]
     failures = tuple(
         f"trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt {trial['attempt']}): "
-        f"{trial['error'].splitlines()[-1]}"
+        f"{last_exception(trial['error'])}"
         for trial in failed
     )
     return Status(count(store, sweep), _when(row), driver, failures)

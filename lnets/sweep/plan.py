@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.identity import config_key, sweep_id, trial_key
@@ -63,6 +64,11 @@ def make_plan(sweep: SweepSpec) -> Plan:
             skipped.append(Skipped(overrides, detail["msg"]))
             continue
         configurations.setdefault(config_key(experiment), (experiment, overrides))
+    if not configurations:
+        raise SpecError(
+            f"{sweep.name}: no configuration of `search` is possible; for example "
+            f"{show(skipped[0].overrides)}: {skipped[0].reason}"
+        )
     names = _short_names(list(sweep.search))
     trials = tuple(
         Trial(

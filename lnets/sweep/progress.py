@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from lnets.results.records import last_exception
 from lnets.results.store import Store
 from lnets.sweep.plan import Plan
 from lnets.sweep.runner import Group, Result, failed_record
@@ -59,7 +60,7 @@ class Progress:
             match result.status:
                 case "failed":
                     self.failed += 1
-                    self.last_error = f"{label}: {(result.error or '').splitlines()[-1]}"
+                    self.last_error = f"{label}: {last_exception(result.error)}"
                 case "diverged":
                     self.diverged += 1
                 case "completed":

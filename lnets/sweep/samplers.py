@@ -1,5 +1,6 @@
 """Which configurations a sweep tries. The only module that imports optuna."""
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, assert_never
 
@@ -41,7 +42,7 @@ def _draw(search: dict[str, Domain], algorithm: RandomSpec) -> Iterator[Override
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(algorithm.seed))
     distributions = {key: _distribution(domain) for key, domain in search.items()}
-    seen: list[Overrides] = []
+    seen: set[str] = set()
     repeats = 0
     while len(seen) < algorithm.configurations and repeats < _MAX_REPEATS:
         overrides: Overrides = {}
@@ -49,11 +50,12 @@ def _draw(search: dict[str, Domain], algorithm: RandomSpec) -> Iterator[Override
             domain = search[key]
             # A list is drawn from by index, because optuna's categories are scalars only.
             overrides |= assignments(key, domain[value] if isinstance(domain, tuple) else value)
-        if overrides in seen:
+        text = json.dumps(overrides, sort_keys=True)
+        if text in seen:
             repeats += 1  # a small space may hold fewer configurations than were asked for
-            continue
-        seen.append(overrides)
-        yield overrides
+        else:
+            seen.add(text)
+            yield overrides
 
 
 def _distribution(domain: Domain) -> "BaseDistribution":

@@ -191,6 +191,38 @@ def test_submissions_are_kept(store: Store) -> None:
     assert store.table("sweeps").to_pylist()[0]["trial_keys"] == ["a", "b"]
 
 
+def test_a_failed_write_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(StoreError, match="No space left"):
+            Store(tmp_path / "store", create=True)
+    Store(tmp_path / "store", create=True)
+
+
+@pytest.mark.parametrize("damage", ["parquet", "log"])
+def test_a_damaged_table_is_an_error_of_the_store(store: Store, damage: str) -> None:
+    store.put(record("a"))
+    store.commit()
+    pattern = "*.parquet" if damage == "parquet" else "_delta_log/*.json"
+    for file in (store.root / "trials").glob(pattern):
+        file.write_bytes(b"garbage")
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store(store.root).table("trials")
+    with pytest.raises(StoreError, match="cannot be read"):
+        Store(store.root).ended()
+
+
+def test_reading_renames_nothing(store: Store) -> None:
+    (store.spool / "b.json").write_text("{")
+    assert store.ended().finished == frozenset()
+    assert [file.name for file in store.spool.iterdir()] == ["b.json"]
+
+
 class TestWhatIsNotAStore:
     def untouched(self, folder: Path, act: Callable[[], object], match: str) -> None:
         before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
@@ -214,8 +246,9 @@ class TestWhatIsNotAStore:
         (store.root / "lnets-store.json").write_text('{"schema_version": 99}')
         self.untouched(store.root, lambda: Store(store.root, create=True), "newer lnets")
 
-    def test_a_damaged_marker(self, store: Store) -> None:
-        (store.root / "lnets-store.json").write_text("[]")
+    @pytest.mark.parametrize("marker", ["[]", "{", '{"schema_version": true}'])
+    def test_a_damaged_marker(self, store: Store, marker: str) -> None:
+        (store.root / "lnets-store.json").write_text(marker)
         self.untouched(store.root, lambda: Store(store.root), "damaged")
 
     def test_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:

@@ -162,6 +162,14 @@ def test_a_query_can_only_read_the_store(store: Store, sql: str, message: str) -
         run_query(store, sql)
 
 
+def test_queries_give_times_and_repeated_names(store: Store) -> None:
+    names, rows = run_query(store, "SELECT started_at, seed AS a, seed AS a FROM trials LIMIT 1")
+    assert names == ["started_at", "a", "a_1"]
+    assert rows[0][0].tzinfo is not None
+    with pytest.raises(SpecError, match="cannot be run"):
+        run_query(store, "SELECT '\udc80'")
+
+
 def test_seconds_are_known_by_configuration(store: Store) -> None:
     known = mean_train_seconds(store)
     assert known == {"maxmin-8": 8, "maxmin-16": 16, "relu-8": 8, "relu-16": 16}

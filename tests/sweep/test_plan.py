@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from lnets.errors import SpecError
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.driver import submit
@@ -84,6 +85,13 @@ def test_impossible_samples_are_skipped_with_the_reason(tiny: dict[str, Any]) ->
     [skipped] = plan.skipped
     assert skipped.overrides["model.groupings"] == 3
     assert "must divide its layer, got groupings=3 and layer=4" in skipped.reason
+
+
+def test_a_search_in_which_nothing_is_possible_is_refused(tiny: dict[str, Any]) -> None:
+    search = {"model.groupings": {"int": [5, 7]}, "model.activation": ["group_sort"]}
+    spec = sweep(tiny, search=search, algorithm={"type": "random", "configurations": 4})
+    with pytest.raises(SpecError, match=r"no configuration .* is possible.*groupings=[567]"):
+        make_plan(spec)
 
 
 def test_a_preview_counts_what_the_store_lacks(tiny: dict[str, Any], tmp_path: Path) -> None:

@@ -1,19 +1,15 @@
-"""`lnets-sweep`: parse, call one function, print. Data to stdout, everything else to stderr."""
+"""The commands: each parses, calls one function, and prints."""
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lnets import __version__
-from lnets.errors import LnetsError, SpecError
+from lnets.cli.output import print_json, print_rows, print_table
+from lnets.errors import SpecError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lnets.results.tables import Table
     from lnets.sweep.plan import Plan
 
 app = typer.Typer(
@@ -47,12 +43,18 @@ def validate(
     from lnets.specs.load import load_sweep
     from lnets.sweep.plan import make_plan
 
-    found = []
+    found, mistakes = [], []
     for spec in specs:
-        plan = make_plan(load_sweep(spec))
-        found.append({"file": str(spec), "name": plan.sweep.name, **_sizes(plan)})
+        try:
+            plan = make_plan(load_sweep(spec))
+        except SpecError as error:
+            mistakes.append(str(error))
+        else:
+            found.append({"file": str(spec), "name": plan.sweep.name, **_sizes(plan)})
+    if mistakes:
+        raise SpecError("\n".join(mistakes))
     if as_json:
-        _print_json({"valid": True, "sweeps": found})
+        print_json({"valid": True, "sweeps": found})
     else:
         for sweep in found:
             typer.echo(f"{sweep['file']}: valid; {_words(sweep)}")
@@ -70,7 +72,7 @@ def plan(spec: SpecFile, store: StoreOption = DEFAULT_STORE, as_json: JsonOption
 
     shown = preview(make_plan(load_sweep(spec)), store)
     if as_json:
-        _print_json(shown.to_json())
+        print_json(shown.to_json())
     else:
         typer.echo(shown.to_text())
 
@@ -95,7 +97,7 @@ def submit(
 
     made = make_plan(load_sweep(spec))
     table, failed = submit_here(made, store, runner)
-    _print_table(table, made.sweep.name, as_json)
+    print_table(table, made.sweep.name, as_json)
     if failed:
         typer.echo(
             f"{failed} trials failed; `lnets-sweep status {made.sweep.name}` has the reasons, "
@@ -114,7 +116,11 @@ def list_sweeps(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
     from lnets.results.store import Store
     from lnets.sweep.overview import sweep_rows
 
-    _print_rows(sweep_rows(Store(store)), as_json, "no sweeps yet")
+    rows = sweep_rows(Store(store))
+    if rows or as_json:
+        print_rows(rows, as_json)
+    else:
+        typer.echo("no sweeps yet", err=True)
 
 
 @app.command()
@@ -132,9 +138,9 @@ def status(
 
     shown = status_of(Store(store), sweep)
     if as_json:
-        _print_json([one.to_json() for one in shown])
+        print_json([one.to_json() for one in shown])
     else:
-        typer.echo("\n\n".join(one.to_text() for one in shown))
+        typer.echo("\n\n".join(one.to_text() for one in shown) or "no sweeps yet")
 
 
 @app.command()
@@ -160,7 +166,7 @@ def table(
     from lnets.sweep.overview import table_of
 
     made = table_of(Store(store), sweeps, rows=rows, columns=columns, values=values)
-    _print_table(made, ", ".join(counts.name for counts in made.sweeps), as_json)
+    print_table(made, ", ".join(counts.name for counts in made.sweeps), as_json)
 
 
 @app.command()
@@ -181,7 +187,7 @@ def run(
 
     result = run_here(load_experiment(experiment), experiment.stem, seed, store)
     if as_json:
-        _print_json(result)
+        print_json(result)
     else:
         for name, value in result["metrics"].items():
             typer.echo(f"{name:<24} {value:.6g}")
@@ -204,7 +210,11 @@ def query(
     from lnets.results.store import Store
 
     names, found = run_query(Store(store), sql)
-    _print_rows([dict(zip(names, row, strict=True)) for row in found], as_json, "no rows")
+    rows = [dict(zip(names, row, strict=True)) for row in found]
+    if rows or as_json:
+        print_rows(rows, as_json)
+    else:
+        typer.echo("no rows", err=True)
 
 
 @app.command()
@@ -219,6 +229,8 @@ def schema(
     """
     from lnets.specs.schemas import schemas, stale, write_schemas
 
+    if write and check:
+        raise SpecError("--write and --check exclude each other; give one of them.")
     if write:
         for file in write_schemas(folder):
             typer.echo(f"wrote {file}", err=True)
@@ -228,7 +240,7 @@ def schema(
             names = ", ".join(map(str, files))
             raise SpecError(f"{names}: not what the specs say; run `lnets-sweep schema --write`.")
     else:
-        _print_json(schemas())
+        print_json(schemas())
 
 
 @app.callback(invoke_without_command=True)
@@ -238,15 +250,6 @@ def _top(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-def main() -> None:
-    """Entry point: run a command, and turn errors into messages and exit codes."""
-    try:
-        app()
-    except LnetsError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
 
 
 def _sizes(plan: "Plan") -> dict[str, int]:
@@ -261,39 +264,3 @@ def _sizes(plan: "Plan") -> dict[str, int]:
 def _words(sizes: dict[str, Any]) -> str:
     words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
     return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words
-
-
-def _print_table(table: "Table", title: str, as_json: bool) -> None:
-    if as_json:
-        _print_json(table.to_json())
-        return
-    from lnets.results.tables import footer, render
-
-    _console().print(render(table, title=title))
-    typer.echo(footer(table))
-
-
-def _print_rows(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
-    if as_json:
-        _print_json(rows)
-    elif rows:
-        from rich.table import Table as RichTable
-
-        shown = RichTable(*rows[0])
-        for row in rows:
-            shown.add_row(*("–" if value is None else str(value) for value in row.values()))
-        _console().print(shown)
-    else:
-        typer.echo(nothing, err=True)
-
-
-def _console() -> "Console":
-    """For stdout; as wide as it needs to be where that is not a terminal."""
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=10_000)
-
-
-def _print_json(data: Any) -> None:
-    typer.echo(json.dumps(data, indent=2, default=str, allow_nan=False))

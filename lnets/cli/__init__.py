@@ -1,0 +1,26 @@
+"""`lnets-sweep`: parse, call one function, print. Data to stdout, everything else to stderr."""
+
+import io
+import os
+import sys
+
+import typer
+
+from lnets.cli.commands import app
+from lnets.errors import LnetsError
+
+
+def main() -> None:
+    """Entry point: run a command, and turn errors into messages and exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+        sys.stdout.flush()
+    except LnetsError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        typer.echo(f"error: {error.filename or 'output'}: {error.strerror}", err=True)
+        os._exit(1)  # Python would try once more to write what it could not

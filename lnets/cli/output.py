@@ -1,0 +1,61 @@
+"""Printing data on stdout: for people, or as JSON for programs."""
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lnets.results.tables import Table
+
+
+def print_json(data: Any) -> None:
+    """Plain data as JSON on stdout; what JSON does not know as text or null."""
+    typer.echo(json.dumps(_finite(data), indent=2, default=str, allow_nan=False))
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Rows of equal columns, at least one unless as JSON."""
+    if as_json:
+        print_json(rows)
+        return
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    shown = RichTable()
+    for name in rows[0]:
+        shown.add_column(Text(name), overflow="fold")
+    for row in rows:
+        shown.add_row(*(Text("–" if value is None else str(value)) for value in row.values()))
+    _console().print(shown)
+
+
+def print_table(table: "Table", title: str, as_json: bool) -> None:
+    """A comparison table with its footer."""
+    if as_json:
+        print_json(table.to_json())
+        return
+    from lnets.results.tables import footer, render
+
+    _console().print(render(table, title=title))
+    typer.echo(footer(table))
+
+
+def _finite(data: Any) -> Any:
+    """JSON knows neither NaN nor infinity."""
+    if isinstance(data, dict):
+        return {str(name): _finite(value) for name, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def _console() -> "Console":
+    """For stdout; as wide as it needs to be where that is not a terminal."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=10_000)
