@@ -8,7 +8,19 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, StepLR
 
 from lnets.data.distributions import Distribution, ImageSamples, MultiSphericalShell
-from lnets.nn import Abs, BjorckLinear, FullyConnected, GroupSort, Maxout
+from lnets.nn import (
+    Abs,
+    BjorckLinear,
+    FullyConnected,
+    GroupSort,
+    Householder,
+    LInfProjectedLinear,
+    Maxout,
+    NActivation,
+    OrthogonalLinear,
+    ParsevalL2Linear,
+    SpectralNormLinear,
+)
 from lnets.optim import AggMo
 from lnets.specs.distributions import (
     DistributionSpec,
@@ -19,7 +31,11 @@ from lnets.specs.model import (
     BjorckLinearSpec,
     FullyConnectedSpec,
     LinearSpec,
+    LInfProjectedLinearSpec,
     ModelSpec,
+    OrthogonalLinearSpec,
+    ParsevalL2LinearSpec,
+    SpectralNormalLinearSpec,
     StandardLinearSpec,
 )
 from lnets.specs.optim import (
@@ -48,9 +64,11 @@ def build_model(spec: ModelSpec, input_dim: int) -> nn.Module:
                 input_dim,
                 spec.layers,
                 linear=lambda inputs, outputs: build_linear(spec.linear, inputs, outputs),
-                activation=lambda i: build_activation(spec, sizes[i]),
+                activation=lambda i: build_activation(spec, sizes[i], spec.layers[i]),
                 shrink=sizes if spec.activation == "maxout" else None,
                 l_constant=spec.l_constant,
+                input_dropout=spec.input_dropout,
+                dropout=spec.dropout,
             )
         case _:
             assert_never(spec)
@@ -68,19 +86,42 @@ def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Mo
                 bjorck_iter=spec.bjorck_iter,
                 bjorck_order=spec.bjorck_order,
                 bjorck_beta=spec.bjorck_beta,
+                safe_scaling=spec.safe_scaling,
+                bias=spec.bias,
+            )
+        case OrthogonalLinearSpec():
+            return OrthogonalLinear(
+                in_features, out_features, method=spec.method, mode=spec.mode, bias=spec.bias
+            )
+        case LInfProjectedLinearSpec():
+            return LInfProjectedLinear(in_features, out_features, bias=spec.bias)
+        case SpectralNormalLinearSpec():
+            return SpectralNormLinear(
+                in_features, out_features, power_iters=spec.power_iters, bias=spec.bias
+            )
+        case ParsevalL2LinearSpec():
+            return ParsevalL2Linear(
+                in_features,
+                out_features,
+                bjorck_iter=spec.bjorck_iter,
+                bjorck_beta=spec.bjorck_beta,
                 bias=spec.bias,
             )
         case _:
             assert_never(spec)
 
 
-def build_activation(spec: FullyConnectedSpec, group_size: int) -> nn.Module:
-    """The activation after one hidden layer."""
+def build_activation(spec: FullyConnectedSpec, group_size: int, width: int) -> nn.Module:
+    """The activation after one hidden layer, for its group size and width."""
     match spec.activation:
         case "maxmin" | "group_sort":
             return GroupSort(group_size)
         case "maxout":
             return Maxout(group_size)
+        case "householder":
+            return Householder(width // 2)
+        case "n_activation":
+            return NActivation(width)
         case "relu":
             return nn.ReLU()
         case "abs":

@@ -34,7 +34,17 @@ def optim(**fields: Any) -> OptimSpec:
     return TypeAdapter(OptimSpec).validate_python({"lr": 0.1, **fields})
 
 
-@pytest.mark.parametrize("linear", ["standard", "bjorck"])
+LINEAR_TYPES = [
+    "standard",
+    "bjorck",
+    "orthogonal",
+    "l_inf_projected",
+    "spectral_normal",
+    "parseval_l2",
+]
+
+
+@pytest.mark.parametrize("linear", LINEAR_TYPES)
 @pytest.mark.parametrize("activation", get_args(Activation))
 def test_every_network_builds_and_has_gradients(activation: str, linear: str) -> None:
     model = build_model(model_spec(activation=activation, linear={"type": linear}), 4)

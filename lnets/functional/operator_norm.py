@@ -42,6 +42,21 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
     return largest + 2 * n * gamma(n) * frobenius
 
 
+def linf_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
+    """A number that the L∞ → L∞ norm of a matrix, its largest absolute row sum, does not exceed.
+
+    Args:
+        weight: The matrix as it is used; float32 entries are exact in float64.
+
+    Raises:
+        ValueError: If an entry is not finite.
+    """
+    if not torch.isfinite(weight).all():
+        raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
+    sums = weight.detach().to(device="cpu", dtype=torch.float64).abs().sum(dim=1)
+    return float(sums.max()) * (1 + gamma(weight.shape[1] + 2))
+
+
 def product_upper_bound(factors: list[float]) -> float:
     """The product of upper bounds, rounded up: the bound of a chain of layers.
 

@@ -1,7 +1,7 @@
 """Layers whose effective weight is a function of the raw one, computed no more than needed."""
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ class EffectiveWeight(nn.Module):
 
     In training the effective weight is computed, with its gradient, in every forward: give all
     samples of a step to one forward. In evaluation without gradients it is computed once and kept
-    until a weight changes.
+    until a weight changes. Inside `torch.func` and `torch.compile` evaluation uses the weight of
+    training, because a proof needs its numbers.
     """
 
     weight: nn.Parameter
@@ -47,7 +48,9 @@ class EffectiveWeight(nn.Module):
             return self.map_weight(weight)
         # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
-        if passing or torch.is_grad_enabled():
+        if passing:
+            return self.map_weight(weight)
+        if torch.is_grad_enabled():
             return self.prove_weight(weight)
         kept = self._kept
         if kept is None or kept[0] is not weight or kept[1] != weight._version:
@@ -55,17 +58,35 @@ class EffectiveWeight(nn.Module):
             self._kept = kept
         return kept[2]
 
-    def train(self, mode: bool = True) -> Self:
+    def train(self, mode: bool = True) -> "EffectiveWeight":
         """Switch between training and evaluation; forgets the kept weight."""
         self._kept = None
         return super().train(mode)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "EffectiveWeight":
         self._kept = None  # another dtype or device leaves the parameter and its version alone
         return super()._apply(fn, recurse)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}
+
+
+def shrunk_to_one(weight: Tensor, upper_bound: Callable[[Tensor], float]) -> Tensor:
+    """A weight divided by a proven bound on its norm where that exceeds 1.
+
+    A quotient is off by at most two roundings of itself, so the error of all together has at most
+    the norm ε·‖W‖_F, and relative to a largest row sum at most ε; both are divided out too.
+
+    Args:
+        weight: Finite, in the dtype that it is used in.
+        upper_bound: A proven bound on its L2 → L2 or L∞ → L∞ norm.
+    """
+    bound = upper_bound(weight)
+    if bound <= 1:
+        return weight
+    eps = torch.finfo(weight.dtype).eps
+    frobenius = float(weight.detach().double().norm())
+    return weight / (bound * (1 + 3 * eps) + eps * frobenius)
 
 
 def project_(model: nn.Module) -> None:

@@ -1,28 +1,74 @@
-"""Linear layers whose effective weight is a function of the raw one."""
+"""Linear layers with a bound on their operator norm."""
 
 import math
-from typing import Any
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
-from lnets.functional.orthonormalize import bjorck
+from lnets.functional.operator_norm import linf_norm_upper_bound, spectral_norm_upper_bound
+from lnets.functional.orthogonal import cayley, qr, retract, tangent_linear
+from lnets.functional.orthonormalize import bjorck, bjorck_iteration
+from lnets.functional.polar import polar, polar_express, polar_express_coefficients
+from lnets.functional.projections import project_l1_ball_rows
+from lnets.nn.effective import EffectiveWeight, shrunk_to_one
 
 
-class BjorckLinear(nn.Module):
-    """y = x Wᵀ + b with W orthonormal by Björck's iteration from the raw weight.
-
-    In training the effective weight is computed, with its gradient, in every forward: give both
-    samples of a pair to one forward. In evaluation it is computed once and kept until a weight
-    changes.
+class LipschitzLinear(EffectiveWeight):
+    """y = x Wᵀ + b with an effective weight W: what the layers below have in common.
 
     Args:
         in_features: Numbers per input.
         out_features: Numbers per output.
-        bjorck_iter: Iterations of the orthonormalization.
+        bias: Whether to add a bias.
+
+    Raises:
+        ValueError: If a size is not positive.
+    """
+
+    def __init__(self, in_features: int, out_features: int, *, bias: bool = True) -> None:
+        super().__init__()
+        if in_features < 1 or out_features < 1:
+            raise ValueError(f"Sizes must be positive, got {in_features} and {out_features}.")
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Orthonormal weight, bias uniform in ±1/√in."""
+        nn.init.orthogonal_(self.weight)
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features)
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def prove_weight(self, weight: Tensor) -> Tensor:
+        """The weight of training, divided by a proven bound on its norm where that exceeds 1."""
+        effective = self.map_weight(weight)
+        return shrunk_to_one(effective, spectral_norm_upper_bound)
+
+    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        """The affine map."""
+        return F.linear(x, self.effective_weight(), self.bias)
+
+    def extra_repr(self) -> str:
+        """Shown by `print(module)`."""
+        return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+class BjorckLinear(LipschitzLinear):
+    """Orthonormal by Björck's iteration from the raw weight; the derivative is the iterations'.
+
+    Args:
+        in_features: Numbers per input.
+        out_features: Numbers per output.
+        bjorck_iter: Iterations.
         bjorck_order: 1 to 4.
         bjorck_beta: Step size of order 1.
+        safe_scaling: The original's scale √(out·in) instead of a proven one, for comparison.
         bias: Whether to add a bias.
     """
 
@@ -34,59 +80,203 @@ class BjorckLinear(nn.Module):
         bjorck_iter: int = 20,
         bjorck_order: int = 1,
         bjorck_beta: float = 0.5,
+        safe_scaling: bool = False,
         bias: bool = True,
     ) -> None:
-        super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        super().__init__(in_features, out_features, bias=bias)
         self.bjorck_iter = bjorck_iter
         self.bjorck_order = bjorck_order
         self.bjorck_beta = bjorck_beta
-        self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
-        self._cached: tuple[tuple[Any, ...], Tensor] | None = None
-        self.reset_parameters()
+        self.safe_scaling = safe_scaling
 
-    def reset_parameters(self) -> None:
-        """Orthonormal weight, bias uniform in ±1/√in."""
-        nn.init.orthogonal_(self.weight)
-        if self.bias is not None:
-            bound = 1 / math.sqrt(self.in_features)
-            nn.init.uniform_(self.bias, -bound, bound)
-
-    def effective_weight(self) -> Float[Tensor, "out in"]:
-        """The matrix that the layer multiplies by."""
-        if self.training or torch.is_grad_enabled():
-            return self._orthonormalized()
-        weight = self.weight
-        state = (weight._version, weight.data_ptr(), weight.dtype, weight.device)
-        if self._cached is None or self._cached[0] != state:
-            self._cached = (state, self._orthonormalized())
-        return self._cached[1]
-
-    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        """The affine map."""
-        return nn.functional.linear(x, self.effective_weight(), self.bias)
-
-    def train(self, mode: bool = True) -> "BjorckLinear":
-        """Switch between training and evaluation; forgets the kept weight."""
-        self._cached = None
-        return super().train(mode)
-
-    def extra_repr(self) -> str:
-        """Shown by `print(module)`."""
-        return (
-            f"{self.in_features}, {self.out_features}, bjorck_iter={self.bjorck_iter}, "
-            f"bjorck_order={self.bjorck_order}, bias={self.bias is not None}"
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cached": None}
-
-    def _orthonormalized(self) -> Tensor:
+    def map_weight(self, weight: Tensor) -> Tensor:
+        """As many iterations as were asked for, from a proven scale."""
         return bjorck(
-            self.weight,
+            weight,
             iterations=self.bjorck_iter,
             order=self.bjorck_order,
             beta=self.bjorck_beta,
+            safe_scaling=self.safe_scaling,
         )
+
+    def extra_repr(self) -> str:
+        """Shown by `print(module)`."""
+        options = f"bjorck_iter={self.bjorck_iter}, bjorck_order={self.bjorck_order}"
+        return f"{super().extra_repr()}, {options}"
+
+
+# Smallest singular value that polar_express must serve, relative to a bound on the largest.
+_LOWER = 1e-3
+
+Method = Literal["polar", "polar_express", "qr", "cayley"]
+Mode = Literal["forward", "retract"]
+
+
+class OrthogonalLinear(LipschitzLinear):
+    """Orthonormal up to rounding.
+
+    In `forward` mode the raw weight is free, and a method maps it. In `retract` mode the raw weight
+    is itself kept orthonormal: its gradient is the part along the orthonormal matrices, and
+    `project_` brings it back after each update. The forward is then a plain product.
+
+    Args:
+        in_features: Numbers per input.
+        out_features: Numbers per output.
+        method: `polar`, the nearest orthonormal matrix; `polar_express`, the same by products only;
+            `qr`; `cayley`. Of use in `forward` mode.
+        mode: `forward` or `retract`.
+        bias: Whether to add a bias.
+
+    Raises:
+        ValueError: If `method` or `mode` is unknown.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        method: Method = "polar",
+        mode: Mode = "retract",
+        bias: bool = True,
+    ) -> None:
+        if method not in ("polar", "polar_express", "qr", "cayley"):
+            raise ValueError(f"`method` must be one of {get_args(Method)}, got {method!r}.")
+        if mode not in ("forward", "retract"):
+            raise ValueError(f"`mode` must be 'forward' or 'retract', got {mode!r}.")
+        super().__init__(in_features, out_features, bias=bias)
+        self.method = method
+        self.mode = mode
+        self._coefficients = polar_express_coefficients(_LOWER)
+
+    def map_weight(self, weight: Tensor) -> Tensor:
+        """The orthonormal matrix that the raw weight stands for."""
+        if self.mode == "retract":
+            return weight
+        match self.method:
+            case "polar":
+                return polar(weight)
+            case "polar_express":
+                return polar_express(weight, coefficients=self._coefficients)
+            case "qr":
+                return qr(weight)
+            case "cayley":
+                return cayley(weight)
+
+    def project_(self) -> None:
+        """In `retract` mode: two cubic steps back to the orthonormal matrices."""
+        if self.mode == "retract":
+            self.weight.copy_(retract(self.weight))
+
+    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
+        """The affine map."""
+        if self.mode == "retract" and self.training:
+            y = tangent_linear(x, self.weight)
+            return y if self.bias is None else y + self.bias
+        return super().forward(x)
+
+    def extra_repr(self) -> str:
+        """Shown by `print(module)`."""
+        return f"{super().extra_repr()}, method={self.method}, mode={self.mode}"
+
+
+class LInfProjectedLinear(LipschitzLinear):
+    """1-Lipschitz from L∞ to L∞: every row is projected onto the L1 ball.
+
+    A row inside the ball stays as it is; the gradient is that of the projection.
+
+    Args:
+        in_features: Numbers per input.
+        out_features: Numbers per output.
+        bias: Whether to add a bias.
+
+    Source:
+        Condat (2016), doi:10.1007/s10107-015-0946-6; Anil, Lucas, Grosse (2019), arXiv:1811.05381.
+    """
+
+    def map_weight(self, weight: Tensor) -> Tensor:
+        """Rows projected onto the L1 ball."""
+        return project_l1_ball_rows(weight)
+
+    def prove_weight(self, weight: Tensor) -> Tensor:
+        """The projected rows, divided by a proven bound on their L1 norms where that exceeds 1."""
+        return shrunk_to_one(self.map_weight(weight), linf_norm_upper_bound)
+
+
+class SpectralNormLinear(LipschitzLinear):
+    """The raw weight divided by its largest singular value, estimated by power iteration.
+
+    The estimate is from below, so in training the norm may exceed 1; in evaluation a proven bound
+    is divided out. The iteration moves in training only, and its state is a buffer.
+
+    Args:
+        in_features: Numbers per input.
+        out_features: Numbers per output.
+        power_iters: Power iterations per forward in training.
+        bias: Whether to add a bias.
+
+    Source:
+        Miyato et al. (2018), arXiv:1802.05957.
+    """
+
+    def __init__(
+        self, in_features: int, out_features: int, *, power_iters: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.power_iters = power_iters
+        self.u: Tensor
+        self.register_buffer("u", F.normalize(torch.randn(out_features), dim=0))
+
+    def map_weight(self, weight: Tensor) -> Tensor:
+        """W / (uᵀ W v), the gradient through both."""
+        with torch.no_grad():
+            u = self.u
+            for _ in range(self.power_iters if self.training else 0):
+                u = F.normalize(weight @ F.normalize(u @ weight, dim=0), dim=0)
+            if self.training:
+                self.u.copy_(u)
+            u = u.clone()
+            v = F.normalize(u @ weight, dim=0)
+        return weight / (u @ (weight @ v)).clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+class ParsevalL2Linear(LipschitzLinear):
+    """The raw weight, drawn towards orthonormal by Björck's iterations after each update.
+
+    In training it is orthonormal only roughly; in evaluation a proven bound is divided out.
+
+    Args:
+        in_features: Numbers per input.
+        out_features: Numbers per output.
+        bjorck_iter: Iterations after each update.
+        bjorck_beta: Their step size.
+        bias: Whether to add a bias.
+
+    Source:
+        Cissé et al. (2017), arXiv:1704.08847.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bjorck_iter: int = 1,
+        bjorck_beta: float = 0.5,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.bjorck_iter = bjorck_iter
+        self.bjorck_beta = bjorck_beta
+
+    def map_weight(self, weight: Tensor) -> Tensor:
+        """The raw weight itself."""
+        return weight
+
+    def project_(self) -> None:
+        """Some of Björck's iterations, without any scale."""
+        wide = self.out_features <= self.in_features
+        weight: Tensor = self.weight if wide else self.weight.mT
+        for _ in range(self.bjorck_iter):
+            weight = bjorck_iteration(weight, beta=self.bjorck_beta)
+        self.weight.copy_(weight if wide else weight.mT)

@@ -6,7 +6,18 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.spec import Spec, rule_broken
 
-Activation = Literal["maxmin", "group_sort", "maxout", "relu", "abs", "tanh", "sigmoid", "identity"]
+Activation = Literal[
+    "maxmin",
+    "group_sort",
+    "maxout",
+    "householder",
+    "n_activation",
+    "relu",
+    "abs",
+    "tanh",
+    "sigmoid",
+    "identity",
+]
 Width = Annotated[int, Field(ge=1, le=65536)]
 GroupSize = Annotated[int, Field(ge=1, le=65536)]
 
@@ -43,6 +54,9 @@ class BjorckLinearSpec(Spec):
     """Order of the Taylor polynomial that one iteration applies."""
     bjorck_beta: float = Field(0.5, gt=0, le=1)
     """Step size of an iteration of order 1; the higher orders are defined for 0.5 only."""
+    safe_scaling: bool = False
+    """Scale by √(out·in) before iterating, as the original code does, instead of by a proven
+    bound; for comparison, because it does not converge in wide layers."""
     bias: bool = True
     """Whether the layer adds a bias."""
 
@@ -57,7 +71,69 @@ class BjorckLinearSpec(Spec):
         return self
 
 
-LinearSpec = Annotated[StandardLinearSpec | BjorckLinearSpec, Field(discriminator="type")]
+class OrthogonalLinearSpec(Spec):
+    """A linear layer that is orthonormal up to rounding."""
+
+    type: Literal["orthogonal"]
+    mode: Literal["forward", "retract"] = "retract"
+    """`retract` keeps the raw weight itself orthonormal after each update, the fastest; `forward`
+    leaves it free and maps it in every step."""
+    method: Literal["polar", "polar_express", "qr", "cayley"] = "polar"
+    """How `forward` maps: the nearest orthonormal matrix by eigenvectors or by products only, the
+    QR decomposition, or the Cayley transform."""
+    bias: bool = True
+    """Whether the layer adds a bias."""
+
+    @model_validator(mode="after")
+    def _method_belongs_to_forward(self) -> Self:
+        if self.mode == "retract" and self.method != "polar":
+            message = (
+                f"must be left out in mode retract, which maps nothing, got {self.method}; "
+                "or set mode: forward"
+            )
+            raise rule_broken((("method",), message))
+        return self
+
+
+class LInfProjectedLinearSpec(Spec):
+    """A linear layer whose rows are projected onto the L1 ball: 1-Lipschitz in L∞."""
+
+    type: Literal["l_inf_projected"]
+    bias: bool = True
+    """Whether the layer adds a bias."""
+
+
+class SpectralNormalLinearSpec(Spec):
+    """A linear layer divided by its largest singular value, which power iteration estimates."""
+
+    type: Literal["spectral_normal"]
+    power_iters: int = Field(1, ge=1, le=100)
+    """Power iterations per training step."""
+    bias: bool = True
+    """Whether the layer adds a bias."""
+
+
+class ParsevalL2LinearSpec(Spec):
+    """A linear layer drawn towards orthonormal after each update, by Björck's iterations."""
+
+    type: Literal["parseval_l2"]
+    bjorck_iter: int = Field(1, ge=1, le=100)
+    """Iterations after each update."""
+    bjorck_beta: float = Field(0.5, gt=0, le=0.5)
+    """Their step size."""
+    bias: bool = True
+    """Whether the layer adds a bias."""
+
+
+LinearSpec = Annotated[
+    StandardLinearSpec
+    | BjorckLinearSpec
+    | OrthogonalLinearSpec
+    | LInfProjectedLinearSpec
+    | SpectralNormalLinearSpec
+    | ParsevalL2LinearSpec,
+    Field(discriminator="type"),
+]
 
 
 class FullyConnectedSpec(Spec):
@@ -74,6 +150,10 @@ class FullyConnectedSpec(Spec):
     activations have no groups."""
     linear: LinearSpec
     """The linear layers."""
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which training drops an input."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Probability with which training drops a hidden unit."""
     l_constant: float = Field(1.0, gt=0, le=1e9)
     """Lipschitz constant that the network is scaled to: every one of n layers by its n-th root."""
 
@@ -97,6 +177,10 @@ class FullyConnectedSpec(Spec):
                 f"{len(self.groupings)} entries for {len(self.layers)} layers"
             )
             raise rule_broken((("groupings",), message))
+        odd = [width for width in self.layers[:-1] if width % 2]
+        if self.activation == "householder" and odd:
+            message = f"must have even hidden widths for householder's pairs, got {odd[0]}"
+            raise rule_broken((("layers",), message))
         if self.activation not in ("maxmin", "group_sort", "maxout"):
             return self
         for size, width in zip(self.group_sizes(), self.layers[:-1], strict=True):

@@ -10,7 +10,7 @@ from torch import Generator, nn
 from lnets.build import build_distribution, build_model, build_optimizer, build_schedule
 from lnets.data.distributions import Distribution, known_wasserstein
 from lnets.functional.transport import confidence_width, dual_value, exact_wasserstein
-from lnets.nn import certify
+from lnets.nn import certify, project_
 from lnets.specs.experiment import WassersteinSpec
 from lnets.tasks.outcome import Outcome, Report
 
@@ -53,6 +53,7 @@ def train(spec: WassersteinSpec, seed: int, *, device: torch.device, report: Rep
         if spec.optim.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(critic.parameters(), spec.optim.max_grad_norm)
         optimizer.step()
+        project_(critic)
         if schedule is not None:
             schedule.step()
         recent += dual.detach()

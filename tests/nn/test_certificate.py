@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,12 +9,22 @@ from torch import nn
 from lnets.nn import (
     Abs,
     BjorckLinear,
+    EffectiveWeight,
     FullyConnected,
     GroupSort,
+    Householder,
+    LInfProjectedLinear,
     Maxout,
+    NActivation,
+    OrthogonalLinear,
+    ParsevalL2Linear,
     Scale,
+    SpectralNormLinear,
     certify,
+    empirical_lipschitz,
+    to_plain,
 )
+from lnets.nn.certificate import Norm
 
 ACTIVATIONS = {
     "maxmin": lambda: GroupSort(2),
@@ -23,6 +35,16 @@ ACTIVATIONS = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,
+    "householder": lambda: Householder(3),
+    "n_activation": lambda: NActivation(6),
+}
+LINEAR = {
+    "standard": nn.Linear,
+    "bjorck": BjorckLinear,
+    "orthogonal": OrthogonalLinear,
+    "l_inf_projected": LInfProjectedLinear,
+    "spectral_normal": SpectralNormLinear,
+    "parseval_l2": ParsevalL2Linear,
 }
 
 
@@ -39,22 +61,80 @@ def network(linear: type[nn.Module], activation: str, l_constant: float = 1.0) -
 
 
 @given(
-    linear=st.sampled_from([nn.Linear, BjorckLinear]),
+    linear=st.sampled_from(sorted(LINEAR)),
     activation=st.sampled_from(sorted(ACTIVATIONS)),
     l_constant=st.sampled_from([0.5, 1.0, 7.0]),
+    norm=st.sampled_from(["l2", "linf"]),
     seed=st.integers(0, 100),
 )
 @settings(deadline=None, max_examples=60)
-def test_no_jacobian_is_steeper_than_the_certificate(
-    linear: type[nn.Module], activation: str, l_constant: float, seed: int
+def test_no_search_finds_a_steeper_place_than_the_certificate(
+    linear: str, activation: str, l_constant: float, norm: Norm, seed: int
 ) -> None:
     torch.manual_seed(seed)
-    model = network(linear, activation, l_constant).eval()
-    bound = certify(model).lipschitz_upper_bound
-    points = torch.randn(20, 4, dtype=torch.float64) * 3
-    for point in points:
-        jacobian = torch.autograd.functional.jacobian(model, point[None])[0, :, 0]
-        assert torch.linalg.matrix_norm(jacobian, ord=2) <= bound
+    model = network(LINEAR[linear], activation, l_constant).eval()
+    found = empirical_lipschitz(model, torch.randn(100, 4) * 3, norm=norm, steps=10)
+    assert 0 < found <= certify(model, norm=norm).lipschitz_upper_bound
+
+
+@pytest.mark.parametrize("linear", sorted(LINEAR))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_the_plain_twin_has_the_same_function_and_certificate(linear: str, activation: str) -> None:
+    torch.manual_seed(0)
+    model = network(LINEAR[linear], activation).float().eval()
+    before = copy.deepcopy(model.state_dict())
+    x = torch.randn(8, 4)
+    plain = to_plain(model, x)
+    assert not any(isinstance(module, EffectiveWeight) for module in plain.modules())
+    assert certify(plain).lipschitz_upper_bound == certify(model).lipschitz_upper_bound
+    exported = torch.export.export(plain, (x,)).module()
+    assert torch.allclose(exported(x), model(x), atol=1e-6)
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.zero_()
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_twin_that_disagrees_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network(BjorckLinear, "maxmin").eval()
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "lnets.nn.plain._linear",
+            lambda layer: nn.Linear(layer.in_features, layer.out_features).double(),
+        )
+        with pytest.raises(ArithmeticError, match="must agree"):
+            to_plain(model, torch.randn(3, 4, dtype=torch.float64))
+    with pytest.raises(ValueError, match="evaluation mode"):
+        to_plain(model.train())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_certificate_of_half_precision_is_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(ValueError, match=r"float32 or float64.*`1.weight`"):
+        certify(network(nn.Linear, "relu").to(dtype).eval())
+
+
+def test_a_certificate_reads_as_a_table() -> None:
+    text = str(certify(network(BjorckLinear, "maxmin", 10.0).eval()))
+    lines = text.splitlines()
+    assert len(lines) == 1 + 3 + 3 + 2 + 1
+    assert "BjorckLinear" in lines[1]
+    assert "singular values in float64" in lines[1]
+    assert lines[-1].split()[:2] == ["all", "10"]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_dropout_leaves_the_certificate_alone(dropout: float) -> None:
+    model = FullyConnected(
+        4,
+        [6, 2],
+        linear=BjorckLinear,
+        activation=lambda _: GroupSort(2),
+        input_dropout=dropout,
+        dropout=dropout,
+    )
+    assert sum(isinstance(module, nn.Dropout) for module in model) == (2 if dropout else 0)
+    assert certify(model.double().eval()).lipschitz_upper_bound == pytest.approx(1)
 
 
 @pytest.mark.parametrize("l_constant", [1.0, 10.0])

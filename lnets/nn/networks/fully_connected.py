@@ -19,6 +19,8 @@ class FullyConnected(nn.Sequential):
         activation: Makes the activation after a hidden layer, of the layer's index.
         shrink: Factor by which the activation after each hidden layer narrows it.
         l_constant: Lipschitz constant of the whole when the linear layers have 1.
+        input_dropout: Probability with which training drops an input.
+        dropout: Probability with which training drops a hidden unit.
     """
 
     def __init__(
@@ -30,8 +32,12 @@ class FullyConnected(nn.Sequential):
         activation: Callable[[int], nn.Module],
         shrink: Sequence[int] | None = None,
         l_constant: float = 1.0,
+        input_dropout: float = 0.0,
+        dropout: float = 0.0,
     ) -> None:
         modules: list[nn.Module] = [nn.Flatten()]
+        if input_dropout:
+            modules.append(nn.Dropout(input_dropout))
         factor = l_constant ** (1 / len(layers))
         width = input_dim
         for i, units in enumerate(layers):
@@ -40,5 +46,7 @@ class FullyConnected(nn.Sequential):
                 modules.append(Scale(factor))
             if i < len(layers) - 1:
                 modules.append(activation(i))
+                if dropout:
+                    modules.append(nn.Dropout(dropout))
                 width = units // shrink[i] if shrink else units
         super().__init__(*modules)
