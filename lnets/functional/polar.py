@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lnets.functional.orthonormalize import spectral_scale
+from lnets.functional.orthonormalize import bjorck_iteration, spectral_scale
 
 Coefficients: TypeAlias = tuple[tuple[float, float, float], ...]
 
@@ -51,6 +51,8 @@ def polar(
         smallest = sigma.amax(dim=-1, keepdim=True) * torch.finfo(sigma.dtype).eps
         smallest = smallest.clamp_min(torch.finfo(sigma.dtype).tiny)
         q = (u / sigma.clamp_min(smallest).unsqueeze(-2)) @ (u.mT @ w)
+        if method == "eigh":
+            q = bjorck_iteration(q)  # squares the error that the Gram matrix's digits have left
     result = _PolarGradient.apply(w, q, u, sigma.clamp_min(smallest))
     return result if wide else result.mT
 

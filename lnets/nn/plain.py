@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from lnets.nn.conv import LipschitzConv2d
 from lnets.nn.linear import LipschitzLinear
 
 # Both sides multiply by the same matrices, so they differ by the order of sums at most.
@@ -38,7 +39,23 @@ def to_plain(model: nn.Module, example: Tensor | None = None) -> nn.Module:
 
 def _plain(module: nn.Module) -> nn.Module:
     if isinstance(module, LipschitzLinear):
-        return _linear(module)
+        return _filled(
+            nn.Linear(module.in_features, module.out_features, bias=module.bias is not None),
+            module,
+        )
+    if isinstance(module, LipschitzConv2d):
+        return _filled(
+            nn.Conv2d(
+                module.in_channels,
+                module.out_channels,
+                module.kernel_size,
+                module.stride,
+                module.padding,
+                bias=module.bias is not None,
+                padding_mode="circular" if module.padding_mode == "circular" else "zeros",
+            ),
+            module,
+        )
     twin = copy.copy(module)
     twin._modules = {
         name: None if child is None else _plain(child) for name, child in module._modules.items()
@@ -53,15 +70,11 @@ def _plain(module: nn.Module) -> nn.Module:
     return twin
 
 
-def _linear(layer: LipschitzLinear) -> nn.Linear:
+def _filled(plain: nn.Module, layer: LipschitzLinear | LipschitzConv2d) -> nn.Module:
+    """An ordinary layer with the weight that a Lipschitz layer uses in evaluation."""
     with torch.no_grad():
         weight = layer.effective_weight()
-    bias = layer.bias is not None
-    plain = nn.Linear(
-        layer.in_features, layer.out_features, bias=bias, device=weight.device, dtype=weight.dtype
-    )
-    with torch.no_grad():
-        plain.weight.copy_(weight)
-        if layer.bias is not None:
-            plain.bias.copy_(layer.bias)
+    state = {"weight": weight} | ({} if layer.bias is None else {"bias": layer.bias.detach()})
+    plain = plain.to(weight)
+    plain.load_state_dict(state)
     return plain.eval()

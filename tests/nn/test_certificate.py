@@ -8,11 +8,14 @@ from torch import nn
 
 from lnets.nn import (
     Abs,
+    BCOPConv2d,
+    BjorckConv2d,
     BjorckLinear,
     EffectiveWeight,
     FullyConnected,
     GroupSort,
     Householder,
+    LInfProjectedConv2d,
     LInfProjectedLinear,
     Maxout,
     NActivation,
@@ -22,6 +25,7 @@ from lnets.nn import (
     SpectralNormLinear,
     certify,
     empirical_lipschitz,
+    evaluation_error,
     to_plain,
 )
 from lnets.nn.certificate import Norm
@@ -95,13 +99,102 @@ def test_the_plain_twin_has_the_same_function_and_certificate(linear: str, activ
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+CONVOLUTIONS = {
+    "bjorck": lambda i, o, **k: BjorckConv2d(i, o, 3, **k),
+    "bcop": lambda i, o, **k: BCOPConv2d(i, o, 3, **k),
+    "l_inf_projected": lambda i, o, **k: LInfProjectedConv2d(i, o, 3, **k),
+    "plain": lambda i, o, **k: nn.Conv2d(i, o, 3, **k),
+}
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "circular"])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_images_are_certified_and_made_plain(name: str, padding_mode: str, norm: Norm) -> None:
+    torch.manual_seed(0)
+    make = CONVOLUTIONS[name]
+    model = nn.Sequential(
+        make(1, 4, padding=1, padding_mode=padding_mode),
+        GroupSort(2, axis=1),
+        nn.MaxPool2d(2),
+        make(4, 4, padding=1, padding_mode=padding_mode),
+        nn.AvgPool2d(3, 1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    ).eval()
+    x = torch.randn(40, 1, 6, 6)
+    certificate = certify(model, (1, 6, 6), norm=norm)
+    found = empirical_lipschitz(model, x, norm=norm, steps=5)
+    assert 0 < found <= certificate.lipschitz_upper_bound
+    plain = to_plain(model, x)
+    assert not any(isinstance(module, EffectiveWeight) for module in plain.modules())
+    assert certify(plain, (1, 6, 6), norm=norm).layers[0].bound == certificate.layers[0].bound
+    error = evaluation_error(model.double(), x.double())
+    assert 0 < error < 1e-10
+    if (name, norm) in (("bjorck", "l2"), ("bcop", "l2"), ("l_inf_projected", "linf")):
+        assert certificate.layers[0].bound <= 1 + 1e-6
+
+
+def test_the_error_of_an_evaluation_is_bounded() -> None:
+    """Against the same network in much higher precision."""
+    torch.manual_seed(0)
+    model = network(nn.Linear, "relu").eval()
+    x = torch.randn(50, 4, dtype=torch.float64)
+    exact = x.to(torch.float32)
+    rounded = [p.detach().float() for p in model.parameters()]
+    small = copy.deepcopy(model).float()
+    for parameter, value in zip(small.parameters(), rounded, strict=True):
+        parameter.data = value
+    wide = copy.deepcopy(small).double()
+    # Float32 stands for float64, float64 for exact: the bound scales by the unit roundoffs.
+    difference = (small(exact).double() - wide(exact.double())).norm(dim=1).max().item()
+    assert 0 < difference <= evaluation_error(wide, exact.double()) * 2.0**29
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(4, 4, 3, groups=2),
+        nn.Conv2d(4, 4, 3, dilation=2),
+        nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(4, 4, 3, padding="same"),
+        nn.MaxPool2d(2, ceil_mode=True),
+        nn.AvgPool2d(2, padding=1, count_include_pad=False),
+    ],
+    ids=str,
+)
+def test_options_without_a_proof_are_refused(layer: nn.Module) -> None:
+    with pytest.raises(ValueError, match="No Lipschitz bound is proven"):
+        certify(layer.eval(), (4, 6, 6))
+
+
+def test_an_image_has_a_size() -> None:
+    with pytest.raises(ValueError, match="`input_shape` is needed"):
+        certify(nn.Conv2d(1, 1, 3).eval())
+    with pytest.raises(ValueError, match="at least 1"):
+        certify(nn.Conv2d(1, 1, 3).eval(), (1, 0, 3))
+
+
+@pytest.mark.parametrize(
+    ("pool", "bound"),
+    [
+        (nn.MaxPool2d(2), 1),
+        (nn.MaxPool2d(3, 2), 2),
+        (nn.AvgPool2d(2), 0.5),
+        (nn.AvgPool2d(3, 1), 1),
+    ],
+    ids=str,
+)
+def test_pooling_is_bounded_by_shared_pixels(pool: nn.Module, bound: float) -> None:
+    assert certify(pool.eval()).lipschitz_upper_bound == pytest.approx(bound)
+    found = empirical_lipschitz(pool, torch.randn(30, 1, 6, 6), steps=3)
+    assert found <= certify(pool).lipschitz_upper_bound
+
+
 def test_a_twin_that_disagrees_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network(BjorckLinear, "maxmin").eval()
     with monkeypatch.context() as patch:
-        patch.setattr(
-            "lnets.nn.plain._linear",
-            lambda layer: nn.Linear(layer.in_features, layer.out_features).double(),
-        )
+        patch.setattr("lnets.nn.plain._filled", lambda plain, layer: plain.double())
         with pytest.raises(ArithmeticError, match="must agree"):
             to_plain(model, torch.randn(3, 4, dtype=torch.float64))
     with pytest.raises(ValueError, match="evaluation mode"):
