@@ -84,11 +84,12 @@ class ImageSamples:
 
     def __init__(self, *, classes: Sequence[int] | None = None, device: torch.device) -> None:
         images, labels = load_digits()
-        if classes is not None:
-            images = images[torch.isin(labels, torch.tensor(classes))]
-        if len(images) < 4:
-            raise ValueError(f"At least 4 images must be of classes {classes}, got {len(images)}.")
-        first, second = halves(len(images))
+        wanted = torch.isin(labels, torch.tensor(classes)) if classes is not None else labels >= 0
+        # Halves of the whole data set: an image is held out whatever classes are asked for.
+        first, second = (half[wanted[half]] for half in halves(len(images)))
+        if min(len(first), len(second)) < 2:
+            found = len(first) + len(second)
+            raise ValueError(f"At least 4 images must be of classes {classes}, got {found}.")
         self._train = images[first].to(device, torch.float32)
         self._held_out = images[second].to(device)
         self.diameter = images.shape[1] ** 0.5

@@ -25,8 +25,8 @@ def bjorck(
     """Move every singular value towards 1 by Björck's iteration, from a proven scale.
 
     The weight is first divided by an upper bound on its spectral norm, so every order converges
-    and, singular values being at most 1, no number of iterations overshoots 1 by more than
-    rounding. The gradient is that of exactly the iterations taken.
+    and, singular values being at most 1, no number of iterations with β ≤ 0.5 overshoots 1 by more
+    than rounding. The gradient is that of exactly the iterations taken.
 
     Args:
         weight: Any matrices; a zero matrix stays zero.

@@ -167,7 +167,10 @@ class Ended:
     def plus(self, records: Sequence[TrialRecord]) -> "Ended":
         """With further records."""
         more = Ended.of([record.model_dump(include=_ENDED) for record in records])
-        return Ended(self.finished | more.finished, {**self.attempts, **more.attempts})
+        attempts = dict(self.attempts)
+        for key, attempt in more.attempts.items():
+            attempts[key] = max(attempt, attempts.get(key, 0))
+        return Ended(self.finished | more.finished, attempts)
 
     def covers(self, record: TrialRecord) -> bool:
         """Whether a record tells nothing new."""

@@ -76,7 +76,13 @@ class Store:
 
     def spooled(self, trial_key: str) -> TrialRecord | None:
         """A trial's record if it waits in the spool."""
-        return _read(self._spool_file(trial_key))
+        records = map(_read, self.spool.glob(f"{trial_key}.*"))
+        return next((record for record in records if record is not None), None)
+
+    @property
+    def seen(self) -> Ended:
+        """What had ended when the tables were last looked at; costs nothing."""
+        return self._seen[1]
 
     def commit(self) -> list[TrialRecord]:
         """Move what is spooled into the tables, each finished trial once.
@@ -88,10 +94,18 @@ class Store:
             StoreError: If the tables cannot be written; the spool is kept.
         """
         with self._locked():
-            files = sorted(self.spool.glob("*.json"))
-            records = [record for file in files if (record := self._take(file)) is not None]
             ended = self._ended()
-            new = [record for record in records if not ended.covers(record)]
+            # A worker may spool a trial again at any moment: what is read here, and deleted below,
+            # goes by a name that no worker writes.
+            for file in self.spool.glob("*.json"):
+                file.rename(file.with_suffix(f".{uuid.uuid4().hex}.taken"))
+            files = sorted(self.spool.glob("*.taken"))
+            records = [record for file in files if (record := self._take(file)) is not None]
+            new: list[TrialRecord] = []
+            for record in sorted(records, key=lambda record: not record.finished):
+                if not ended.covers(record):
+                    new.append(record)
+                    ended = ended.plus([record])
             if new:
                 self._append(new)
             for file in files:
@@ -110,7 +124,7 @@ class Store:
     def ended(self) -> Ended:
         """What has ended so far, the spool included."""
         ended = self._ended()
-        spooled = (_read(file) for file in self.spool.glob("*.json"))
+        spooled = map(_read, self.spool.glob("*.*"))
         return ended.plus([record for record in spooled if record is not None])
 
     def compact(self) -> None:
@@ -177,8 +191,11 @@ class Store:
             except OSError as error:
                 reason = error.strerror
                 raise StoreError(f"{self.root}: the store is not writable: {reason}") from None
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+            except (OSError, DeltaError, pa.ArrowException) as error:
+                raise StoreError(f"{self.root}: cannot be written: {error}") from None
 
     def _path(self, name: str) -> str:
         return str(self.root / name)
@@ -249,11 +266,8 @@ class Store:
             raise StoreError(f"{self._path(name)}: damaged, cannot be read: {reason}") from None
 
     def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
-        try:
-            table = pa.Table.from_pylist(rows, schema=TABLES[name])
-            write_deltalake(self._path(name), table, mode="append")
-        except (DeltaError, OSError) as error:
-            raise StoreError(f"{self._path(name)}: cannot be written: {error}") from None
+        table = pa.Table.from_pylist(rows, schema=TABLES[name])
+        write_deltalake(self._path(name), table, mode="append")
 
 
 def _read(file: Path) -> TrialRecord | None:

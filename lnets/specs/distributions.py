@@ -30,6 +30,11 @@ class MultiSphericalShellSpec(Spec):
     """Height and width when samples are to be one-channel grids; null leaves vectors."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return (1, *self.reshape_to_grid) if self.reshape_to_grid else (self.size,)
+
+    @property
     def size(self) -> int:
         """Numbers per sample."""
         return self.dim + self.empty_dim
@@ -60,9 +65,21 @@ class ImageSamplesSpec(Spec):
     """Labels of the images to take; null takes all."""
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+        return (self.size,)
+
+    @property
     def size(self) -> int:
         """Numbers per sample."""
         return _PIXELS[self.dataset]
+
+    def shares_images_with(self, other: "ImageSamplesSpec") -> bool:
+        """Whether an image can be a sample of both."""
+        if self.dataset != other.dataset:
+            return False
+        every = range(_CLASSES[self.dataset])
+        return not set(self.classes or every).isdisjoint(other.classes or every)
 
     @model_validator(mode="after")
     def _classes_exist(self) -> Self:

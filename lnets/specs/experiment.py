@@ -4,11 +4,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lnets.specs.distributions import DistributionSpec
+from lnets.specs.distributions import DistributionSpec, ImageSamplesSpec
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
 from lnets.specs.optim import OptimSpec
-from lnets.specs.spec import Spec, rule_broken
+from lnets.specs.spec import Spec, rule_broken, show
 
 
 class WassersteinSpec(Spec):
@@ -38,10 +38,20 @@ class WassersteinSpec(Spec):
 
     @model_validator(mode="after")
     def _critic_fits_the_samples(self) -> Self:
-        if self.distrib1.size != self.distrib2.size:
+        if self.distrib1.shape != self.distrib2.shape:
             message = (
-                "must have samples of the same size as distrib1, got "
-                f"{self.distrib2.size} and {self.distrib1.size} numbers"
+                "must have samples of the same shape as distrib1, got "
+                f"{self.distrib2.shape} and {self.distrib1.shape}"
+            )
+            raise rule_broken((("distrib2",), message))
+        if (
+            isinstance(self.distrib1, ImageSamplesSpec)
+            and isinstance(self.distrib2, ImageSamplesSpec)
+            and self.distrib1.shares_images_with(self.distrib2)
+        ):
+            message = (
+                "must share no class with distrib1, because the bound needs independent samples, "
+                f"got {show(self.distrib2.classes)} and {show(self.distrib1.classes)}"
             )
             raise rule_broken((("distrib2",), message))
         if self.model.layers[-1] != 1:

@@ -19,7 +19,7 @@ WASSERSTEIN = {
     ),
     "wasserstein_lower_bound": Metric(
         "the estimate minus its one-sided confidence width: holds for the two distributions "
-        "with probability 0.95",
+        "with probability 0.95, for each trial by itself",
         "input units",
         "higher",
     ),

@@ -52,7 +52,7 @@ class BjorckLinearSpec(Spec):
     """Iterations of the orthonormalization."""
     bjorck_order: int = Field(1, ge=1, le=4)
     """Order of the Taylor polynomial that one iteration applies."""
-    bjorck_beta: float = Field(0.5, gt=0, le=1)
+    bjorck_beta: float = Field(0.5, gt=0, le=0.5)
     """Step size of an iteration of order 1; the higher orders are defined for 0.5 only."""
     safe_scaling: bool = False
     """Scale by √(out·in) before iterating, as the original code does, instead of by a proven

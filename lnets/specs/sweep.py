@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.overrides import split_paths
@@ -27,6 +27,14 @@ class ResourcesSpec(Spec):
     """Processor cores, and threads that torch uses."""
     gpu: float = Field(0, ge=0, le=64)
     """GPUs; a fraction lets trials share one. Above 0 the trial runs on CUDA."""
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise rule_broken(((), f"must be a fraction below 1 or a whole number, got {gpu}"))
+        return gpu
+
     max_concurrent: int | None = Field(None, ge=1)
     """Trials that run at the same time at most; null: as many as fit."""
 

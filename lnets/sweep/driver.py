@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from lnets.errors import StoreError
 from lnets.results.live import Live
 from lnets.results.records import SweepRecord
 from lnets.results.store import Store
@@ -39,6 +38,7 @@ def submit(
     runner: Runner,
     progress: Progress,
     changed: Callable[[], None] = lambda: None,
+    interrupted: threading.Event | None = None,
     dashboard: str | None = None,
 ) -> None:
     """Run what a plan is missing and commit it, each trial once.
@@ -49,6 +49,7 @@ def submit(
         runner: Executes.
         progress: Kept up to date.
         changed: Called after each change of `progress`.
+        interrupted: Once set, no further trial starts.
         dashboard: Address that `status` shows while the sweep runs.
 
     Raises:
@@ -64,7 +65,9 @@ def submit(
     if trials or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
     with _writer(store, live, progress):
-        groups = _groups(plan, trials, store, commit)
+        groups = _groups(plan, trials, store, commit, progress)
+        if interrupted is not None:
+            groups = _until(interrupted, groups)
         runner.run(groups, Watcher(progress, store, changed))
     store.compact()
 
@@ -79,7 +82,7 @@ def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
             try:
                 live.beat(tuple(progress.running.values()))
                 store.commit()
-            except StoreError as error:
+            except Exception as error:  # this thread must outlive whatever a disk may do
                 # Results wait in the spool; the last commit raises if the trouble has stayed.
                 _log.warning("Results cannot be committed now: %s", error)
 
@@ -111,12 +114,22 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def _until(interrupted: threading.Event, groups: Iterator[Group]) -> Iterator[Group]:
+    for group in groups:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        yield group
+
+
 def _groups(
-    plan: Plan, trials: Sequence[Trial], store: Store, commit: str | None
+    plan: Plan, trials: Sequence[Trial], store: Store, commit: str | None, progress: Progress
 ) -> Iterator[Group]:
     attempts = store.ended().attempts
     resources = plan.sweep.resources
     for trial in trials:
+        if trial.trial_key in store.seen.finished:  # another driver on this store was faster
+            progress.done += 1
+            continue
         job = Job(
             trial_key=trial.trial_key,
             config_key=trial.config_key,

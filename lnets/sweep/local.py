@@ -44,8 +44,7 @@ def submit_here(
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
     if to_run:
-        with _terminable():
-            _run(plan, store, runner, progress)
+        _run(plan, store, runner, progress)
     else:
         _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
         submit(plan, store, InProcessRunner(), progress)
@@ -73,8 +72,8 @@ def _run(
     display = Display(plan.sweep.name, progress)
     if runner == "in-process":
         _check_device(plan)
-        with display.shown():
-            submit(plan, store, InProcessRunner(), progress, display.changed)
+        with _interruptible() as interrupted, display.shown():
+            submit(plan, store, InProcessRunner(), progress, display.changed, interrupted)
         return
     _say("starting Ray …")
     from lnets.sweep.ray_runner import RayRunner
@@ -82,8 +81,10 @@ def _run(
     with RayRunner(plan.sweep.resources) as ray_runner:
         if ray_runner.dashboard:
             _say(f"Ray dashboard: {ray_runner.dashboard}{_login()}")
-        with display.shown():
-            submit(plan, store, ray_runner, progress, display.changed, ray_runner.dashboard)
+        # Ray sets a signal handler of its own when it starts, so ours comes after.
+        with _interruptible() as interrupted, display.shown():
+            dashboard = ray_runner.dashboard
+            submit(plan, store, ray_runner, progress, display.changed, interrupted, dashboard)
 
 
 def _check_device(plan: Plan) -> None:
@@ -112,23 +113,30 @@ def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that what has ended is committed."""
+def _interruptible() -> Iterator[threading.Event]:
+    """Ctrl-C and SIGTERM end the block alike, so that what has ended is committed.
+
+    The event is set as well: an exception that a signal raises inside a library's callback may be
+    swallowed there, and whoever hands out work looks at the event.
+    """
+    interrupted = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield interrupted
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield interrupted
     except KeyboardInterrupt:
         _say("interrupted; what had ended is kept, submitting again goes on from there.")
         raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

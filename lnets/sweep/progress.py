@@ -103,7 +103,12 @@ class Watcher:
         """A worker has died with a group; what it had not spooled has failed."""
         results = []
         for job in group.jobs:
-            record = failed_record(job, group.device, f"the worker was lost: {reason}")
-            self._store.put(record)
-            results.append(Result.of(self._store.spooled(job.trial_key) or record))
+            record = self._store.spooled(job.trial_key)
+            if record is None and job.trial_key in self._store.ended().finished:
+                results.append(Result(trial_key=job.trial_key, status="completed"))
+                continue
+            if record is None or not record.finished:
+                record = failed_record(job, group.device, f"the worker was lost: {reason}")
+                self._store.put(record)
+            results.append(Result.of(record))
         self.ended(group, results)

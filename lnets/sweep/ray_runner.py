@@ -26,7 +26,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.trainable import Trainable
 
-from lnets.errors import ClusterError
+from lnets.errors import ClusterError, LnetsError
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.runner import Group, Listener, Result, execute
 
@@ -99,7 +99,7 @@ class RayRunner:
 
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
-        with tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder:
+        with tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder, _as_cluster_errors():
             tune.Tuner(
                 TrialWorker,
                 tune_config=tune.TuneConfig(
@@ -126,6 +126,17 @@ class RayRunner:
                     f"One trial takes {asked:g} {kind}, but this machine has "
                     f"{there.get(kind, 0):g}; lower `resources.{kind.lower()}`."
                 )
+
+
+@contextlib.contextmanager
+def _as_cluster_errors() -> Iterator[None]:
+    """What Tune raises is Ray's trouble, except what our own listener raised."""
+    try:
+        yield
+    except LnetsError:
+        raise
+    except Exception as error:  # Tune documents no narrower class
+        raise ClusterError(f"Ray Tune stopped: {error}") from error
 
 
 class _NotRestored:

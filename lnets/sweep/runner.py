@@ -1,11 +1,12 @@
 """What a runner is, how it executes a group of trials, and the runner without Ray."""
 
+import json
 import os
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -16,6 +17,7 @@ from lnets.specs.experiment import ExperimentSpec
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
 
+WEIGHTS = "model.safetensors"
 _MAX_ERROR = 10_000
 
 
@@ -62,8 +64,8 @@ class Result(_Message):
 
     trial_key: str
     status: Status
-    metrics: dict[str, float]
-    error: str | None
+    metrics: dict[str, float] = {}
+    error: str | None = None
 
     @classmethod
     def of(cls, record: TrialRecord) -> "Result":
@@ -117,6 +119,11 @@ def execute(group: Group) -> list[Result]:
     for job in group.jobs:
         record = store.spooled(job.trial_key)
         if record is None or not record.finished:
+            # Weights without a spooled record: a worker died, perhaps after its driver committed.
+            tried = (store.artifacts(job.trial_key) / WEIGHTS).exists()
+            if tried and job.trial_key in store.ended().finished:
+                results.append(Result(trial_key=job.trial_key, status="completed"))
+                continue
             record = _run(job, group, store)
             store.put(record)
         results.append(Result.of(record))
@@ -143,16 +150,17 @@ def _run(job: Job, group: Group, store: Store) -> TrialRecord:
             experiment, job.seed, device=group.device, threads=group.threads, report=report
         )
         _save(outcome, job, store.artifacts(job.trial_key))
+        return _record(
+            job,
+            group.device,
+            started,
+            status=outcome.status,
+            metrics=outcome.metrics,
+            train_seconds=outcome.metrics["train_seconds"],
+            curve=tuple(curve),
+        )
     except Exception:  # whatever a trial raises is its result, and must not end the sweep
         return failed_record(job, group.device, traceback.format_exc(), started)
-    return _record(job, group.device, started).model_copy(
-        update={
-            "status": outcome.status,
-            "metrics": outcome.metrics,
-            "train_seconds": outcome.metrics["train_seconds"],
-            "curve": tuple(curve),
-        }
-    )
 
 
 def failed_record(
@@ -166,19 +174,24 @@ def failed_record(
         error: Why it failed; of a long text the end is kept.
         started: When it began, if that is known.
     """
-    record = _record(job, device, started or datetime.now(UTC))
-    return record.model_copy(update={"error": error.strip()[-_MAX_ERROR:]})
-
-
-def _record(job: Job, device: str, started: datetime) -> TrialRecord:
-    return TrialRecord(
-        **job.model_dump(exclude={"label"}),
-        task=ExperimentSpec.model_validate_json(job.config).task,
+    return _record(
+        job,
+        device,
+        started or datetime.now(UTC),
         status="failed",
         metrics={},
-        started_at=started,
         train_seconds=None,
+        error=error.strip()[-_MAX_ERROR:],
+    )
+
+
+def _record(job: Job, device: str, started: datetime, **ending: Any) -> TrialRecord:
+    return TrialRecord(
+        **job.model_dump(exclude={"label"}),
+        task=json.loads(job.config)["task"],
+        started_at=started,
         device=device,
+        **ending,
     )
 
 
@@ -190,7 +203,7 @@ def _save(outcome: "Outcome", job: Job, folder: Path) -> None:
     state = {name: tensor.contiguous() for name, tensor in outcome.model.state_dict().items()}
     temporary = folder / f".model.{os.getpid()}"
     save_file(state, temporary)
-    temporary.replace(folder / "model.safetensors")
+    temporary.replace(folder / WEIGHTS)
     write_atomically(
         folder / "experiment.json", f'{{"seed":{job.seed},"experiment":{job.config}}}\n'
     )

@@ -9,8 +9,9 @@ from torch import Generator, nn
 
 from lnets.build import build_distribution, build_model, build_optimizer, build_schedule
 from lnets.data.distributions import Distribution, known_wasserstein
+from lnets.functional.operator_norm import gamma
 from lnets.functional.transport import confidence_width, dual_value, exact_wasserstein
-from lnets.nn import certify, project_
+from lnets.nn import certify, evaluation_error, project_
 from lnets.specs.experiment import WassersteinSpec
 from lnets.tasks.outcome import Outcome, Report
 
@@ -69,6 +70,8 @@ def train(spec: WassersteinSpec, seed: int, *, device: torch.device, report: Rep
         return Outcome("diverged", _cost(seconds, spec.steps), critic)
     held_out = Generator(device).manual_seed(_HELD_OUT_STREAM + seed)
     bounds = evaluate(critic, distrib1, distrib2, spec.test_sample_size, held_out)
+    if not all(math.isfinite(value) for value in bounds.values()):
+        return Outcome("diverged", _cost(seconds, spec.steps), critic)
     return Outcome("completed", bounds | _cost(seconds, spec.steps), critic)
 
 
@@ -89,7 +92,8 @@ def evaluate(
         generator: Draws them.
 
     Returns:
-        `wasserstein_estimate`, `wasserstein_lower_bound`, `lipschitz_upper_bound`, and
+        `wasserstein_estimate`, from whose dual value a bound on the rounding errors of this very
+        evaluation has been subtracted, `wasserstein_lower_bound`, `lipschitz_upper_bound`, and
         `wasserstein_exact` with `tightness` unless there are too many samples for the exact value.
     """
     critic = copy.deepcopy(critic).double().eval()
@@ -97,8 +101,12 @@ def evaluate(
     y = distrib2.held_out(num_samples, generator)
     with torch.no_grad():
         values1, values2 = critic(x).squeeze(1), critic(y).squeeze(1)
-        lipschitz = certify(critic).lipschitz_upper_bound
-    estimate = dual_value(values1, values2).item() / lipschitz
+        lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
+        error = evaluation_error(critic, torch.cat((x, y)))
+    # Each mean errs by what the critic's values err by, and by the roundings of its own sum.
+    size = max(float(values.abs().max()) for values in (values1, values2))
+    error = 2 * (error + gamma(len(x) + len(y)) * size)
+    estimate = (dual_value(values1, values2).item() - error) / lipschitz
     width = confidence_width(
         values1 / lipschitz,
         values2 / lipschitz,

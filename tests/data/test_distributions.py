@@ -76,17 +76,19 @@ def test_the_digits_are_the_real_ones() -> None:
     assert labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
-def test_training_and_held_out_images_are_disjoint() -> None:
+@pytest.mark.parametrize("others", [(3,), (8,), (3, 8), None], ids=str)
+def test_training_and_held_out_images_are_disjoint(others: tuple[int, ...] | None) -> None:
+    """Also where the two are asked for by different classes."""
     first, second = halves(1797)
     assert sorted([*first.tolist(), *second.tolist()]) == list(range(1797))
-    images, labels = load_digits()
-    threes = images[labels == 3]
-    samples = ImageSamples(classes=(3,), device=CPU)
-    held_out = samples.held_out(10_000, generator())
+    _, labels = load_digits()
+    samples, other = (ImageSamples(classes=classes, device=CPU) for classes in ((3,), others))
     trained = samples.sample(5_000, generator()).unique(dim=0).double()
-    assert len(held_out) == len(threes) // 2
+    held_out = other.held_out(10_000, generator())
     assert len(torch.cat((held_out, trained)).unique(dim=0)) == len(held_out) + len(trained)
-    assert len(trained) + len(held_out) == len(threes.unique(dim=0))
+    threes = (labels == 3).nonzero().squeeze(1)
+    assert set(threes.tolist()) & set(first.tolist())
+    assert len(trained) == sum(index in set(first.tolist()) for index in threes.tolist())
     assert len(samples.held_out(5, generator())) == 5
 
 

@@ -103,7 +103,25 @@ def test_a_commit_killed_anywhere_is_finished_by_the_next(
     assert not list(store.spool.iterdir())
 
 
-def test_two_processes_may_commit_at_the_same_time(store: Store) -> None:
+def test_a_result_spooled_during_a_commit_is_not_lost(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One driver has read a failure when another driver's worker spools the same trial's result."""
+    store.put(record("a", status="failed", error="x", metrics={}, curve=()))
+    append = Store._append
+
+    def interrupted(self: Store, records: list[TrialRecord]) -> None:
+        append(self, records)
+        self.put(record("a"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "_append", interrupted)
+        store.commit()
+    assert "a" in store.ended().finished
+    assert [r.status for r in store.commit()] == ["completed"]
+
+
+def test_two_stores_may_commit_at_the_same_time(store: Store) -> None:
     for i in range(40):
         store.put(record(f"{i:02}"))
     others = [Store(store.root) for _ in range(4)]
@@ -151,8 +169,9 @@ def test_a_damaged_spool_file_is_set_aside(store: Store, caplog: pytest.LogCaptu
     store.put(record("a"))
     (store.spool / "b.json").write_text("{")
     assert [r.trial_key for r in store.commit()] == ["a"]
-    assert "b.json is damaged" in caplog.text
-    assert [file.name for file in store.spool.iterdir()] == ["b.damaged"]
+    assert "is damaged and set aside" in caplog.text
+    [aside] = store.spool.iterdir()
+    assert (aside.name[:2], aside.suffix) == ("b.", ".damaged")
 
 
 def test_compaction_merges_files_and_keeps_rows(store: Store) -> None:

@@ -91,36 +91,39 @@ def test_a_driver_killed_while_ray_works(
     driver.kill()
     driver.communicate()
     assert len(finished) < 16, "the sweep ended before it could be killed"
-    # Ray's workers die with their driver; its agents take a minute, and have nothing to lose.
-    agents = [process for process in descendants if "Agent" in process.name()]
-    _, alive = psutil.wait_procs(set(descendants) - set(agents), timeout=60)
-    assert not alive
-    for agent in agents:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            agent.kill()
-    spooled_before = {
-        row["trial_key"]: row["started_at"]
-        for row in (json.loads(file.read_text()) for file in (store / "spool").glob("*.json"))
-    }
+    # At once: workers of the killed driver may still be at work, and spool a trial once more.
     committed_before = {key: row["started_at"] for key, row in rows(store).items()}
-    assert finished <= set(spooled_before) | set(committed_before)
     driver = start(spec, store)
     driver.communicate(timeout=240)
     assert driver.returncode == 0
+    for process in descendants:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()  # Ray's agents outlive a killed driver by minutes
     final = rows(store)
     assert set(final) == {trial.trial_key for trial in make_plan(load_sweep(spec)).trials}
     assert {key: final[key]["started_at"] for key in committed_before} == committed_before
-    for key, started_at in spooled_before.items():
-        assert final[key]["started_at"].isoformat()[:23] == started_at[:23]
+    assert finished <= set(final)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "runner"),
+    [
+        (signal.SIGINT, "in-process"),
+        (signal.SIGTERM, "in-process"),
+        pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.ray),
+        pytest.param(signal.SIGINT, "ray", marks=[pytest.mark.ray, pytest.mark.slow]),
+    ],
+)
 def test_an_interrupted_sweep_keeps_what_has_ended(
-    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path, number: signal.Signals
+    tiny: dict[str, Any],
+    write: Callable[..., Path],
+    tmp_path: Path,
+    number: signal.Signals,
+    runner: str,
 ) -> None:
-    spec = write({**tiny, "seeds": 500})
+    spec = write({**tiny, "seeds": 5000})
     store = tmp_path / "store"
-    driver = start(spec, store, "--runner", "in-process")
+    driver = start(spec, store, "--runner", runner)
     wait_for(lambda: ended(store))
     os.kill(driver.pid, number)
     _, errors = driver.communicate(timeout=60)
@@ -148,7 +151,7 @@ def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
         patch.setattr(Store, "_write", full)
         with pytest.raises(StoreError, match="no space left"):
             submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
-    assert len(list(store.spool.glob("*.json"))) == 4
+    assert len(list(store.spool.iterdir())) == 4
     progress = Progress.of(plan, 0)
     submit(plan, store, InProcessRunner(), progress)
     assert progress.ended == 0

@@ -3,13 +3,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from lnets.nn import BjorckLinear
 from lnets.specs.experiment import WassersteinSpec
 from lnets.specs.metrics import WASSERSTEIN
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trial
-from lnets.tasks.wasserstein import train
+from lnets.tasks.wasserstein import evaluate, train
 
 DIGITS = {"type": "image_samples", "dataset": "digits"}
 
@@ -79,6 +80,59 @@ def test_no_estimate_exceeds_the_exact_value_on_real_images(
     )
 
 
+def test_rounding_cannot_lift_an_estimate(tiny: dict[str, Any]) -> None:
+    """A critic of tiny slope and huge offset: its values differ by nothing but roundings."""
+    tiny["experiment"]["model"] |= {"layers": [32, 1], "l_constant": 1e-30}
+    images = {"distrib1": {**DIGITS, "classes": [3]}, "distrib2": {**DIGITS, "classes": [8]}}
+    metrics = outcome(spec(tiny, **images, steps=2))[0].metrics
+    assert metrics["wasserstein_estimate"] <= metrics["wasserstein_exact"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_critic_there_is_does_not_exceed_the_exact_value(seed: int) -> None:
+    """The potentials of the linear program itself, as a network: exact up to rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(40, 1, dtype=torch.float64, generator=generator)
+    y = x + 1 + torch.rand(40, 1, dtype=torch.float64, generator=generator)
+    critic = nn.Sequential(nn.Linear(1, 1)).double()
+    with torch.no_grad():
+        critic[0].weight.fill_(-1.0)
+        critic[0].bias.fill_(1e6)
+    metrics = evaluate(critic, _Given(x), _Given(y), 40, generator)
+    assert metrics["wasserstein_exact"] * (1 - 1e-6) < metrics["wasserstein_estimate"]
+    assert metrics["wasserstein_estimate"] <= metrics["wasserstein_exact"]
+
+
+class _Given:
+    """A distribution of given samples."""
+
+    diameter = 10.0
+
+    def __init__(self, samples: torch.Tensor) -> None:
+        self._samples = samples
+
+    def sample(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return self._samples[:n].float()
+
+    def held_out(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return self._samples[:n]
+
+
+def test_a_critic_that_overflows_has_diverged(tiny: dict[str, Any]) -> None:
+    """Every weight is finite, but their product is not."""
+    tiny["experiment"]["model"] |= {
+        "layers": [64] * 15 + [1],
+        "activation": "identity",
+        "linear": {"type": "standard"},
+    }
+    shell = {"type": "multi_spherical_shell", "dim": 64}
+    both = {"distrib1": {**shell, "radius": 0}, "distrib2": {**shell, "radius": 1e6}}
+    ended, _ = outcome(spec(tiny, **both, steps=2, batch_size=8, optim={"type": "sgd", "lr": 1}))
+    assert all(torch.isfinite(p).all() for p in ended.model.parameters())
+    assert ended.status == "diverged"
+    assert set(ended.metrics) == {"train_seconds", "steps_per_second"}
+
+
 def test_grids_and_empty_dimensions_keep_every_number(tiny: dict[str, Any]) -> None:
     shell = {"type": "multi_spherical_shell", "dim": 3, "empty_dim": 3, "reshape_to_grid": [2, 3]}
     ended, _ = outcome(spec(tiny, distrib1={**shell, "radius": 0}, distrib2={**shell, "radius": 1}))
@@ -110,14 +164,14 @@ def test_both_samples_share_one_effective_weight_per_step(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = 0
-    original = BjorckLinear._orthonormalized
+    original = BjorckLinear.map_weight
 
-    def counted(self: BjorckLinear) -> torch.Tensor:
+    def counted(self: BjorckLinear, weight: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += self.training
-        return original(self)
+        return original(self, weight)
 
-    monkeypatch.setattr(BjorckLinear, "_orthonormalized", counted)
+    monkeypatch.setattr(BjorckLinear, "map_weight", counted)
     outcome(spec(tiny, steps=5))
     assert calls == 5 * 2  # two layers
 
