@@ -3,41 +3,28 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lnets.functional.convolution import (
-    conv_linf_norm_upper_bound,
-    conv_spectral_norm_upper_bound,
-    overlap_factor,
-)
-from lnets.functional.operator_norm import (
-    linf_norm_upper_bound,
-    product_upper_bound,
-    spectral_norm_upper_bound,
-)
+from lnets.functional.operator_norm import gamma, product_upper_bound
 from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivation
+from lnets.nn.bounds import (
+    LayerBound,
+    Norm,
+    batch_norm,
+    convolution,
+    dense,
+    mean,
+    pooling,
+)
 from lnets.nn.conv import LipschitzConv2d
 from lnets.nn.linear import LipschitzLinear
+from lnets.nn.networks.images import ImageShape
+from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.scale import Scale
 
-Norm = Literal["l2", "linf"]
-
-
-@dataclass(frozen=True)
-class LayerBound:
-    """What one layer contributes."""
-
-    name: str
-    """The layer's name in the network."""
-    module: str
-    """Its class."""
-    bound: float
-    """Upper bound on its Lipschitz constant in the certificate's norm."""
-    method: str
-    """How the bound was found."""
+__all__ = ["Certificate", "LayerBound", "Norm", "bound_layer", "certify", "chain"]
 
 
 @dataclass(frozen=True)
@@ -75,7 +62,8 @@ def certify(
     speak of the function that the weights define, evaluated exactly.
 
     Args:
-        model: A network in evaluation mode whose layers run one after another.
+        model: A network in evaluation mode whose layers run one after another; residual blocks
+            hold such chains.
         input_shape: Of one input, without the batch; needed where a bound depends on the size of an
             image.
         norm: Of inputs and outputs alike.
@@ -86,7 +74,7 @@ def certify(
     """
     if norm not in ("l2", "linf"):
         raise ValueError(f"`norm` must be 'l2' or 'linf', got {norm!r}.")
-    if model.training:
+    if any(module.training for module in model.modules()):
         raise ValueError("A model must be in evaluation mode to be certified; call model.eval().")
     if input_shape is not None and min(input_shape, default=1) < 1:
         raise ValueError(f"`input_shape` must hold sizes of at least 1, got {tuple(input_shape)}.")
@@ -98,24 +86,32 @@ def certify(
                 f"`{name}`; its rounding is larger than what a certificate is about."
             )
         example = None if example is None else example.to(parameter)
-    layers = []
-    for name, module in chain(model):
-        layers.append(bound_layer(name, module, norm, example))
-        with torch.no_grad():
-            example = None if example is None else module(example)
+    layers = _bound_chain(chain(model), norm, example)
     bound = product_upper_bound([layer.bound for layer in layers])
     return Certificate(norm, tuple(layers), bound)
 
 
 def chain(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
     """The layers that the input runs through, in order."""
-    if not isinstance(module, nn.Sequential):
+    # A subclass with a forward of its own may do anything with its layers.
+    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
         return [(name or "(root)", module)]
     return [
         layer
         for inner_name, inner in module.named_children()
         for layer in chain(inner, f"{name}.{inner_name}" if name else inner_name)
     ]
+
+
+def _bound_chain(
+    layers: list[tuple[str, nn.Module]], norm: Norm, example: Tensor | None
+) -> list[LayerBound]:
+    bounds = []
+    for name, module in layers:
+        bounds.append(bound_layer(name, module, norm, example))
+        with torch.no_grad():
+            example = None if example is None else module(example)
+    return bounds
 
 
 def bound_layer(
@@ -135,13 +131,19 @@ def bound_layer(
     kind = type(module).__name__
     match module:
         case LipschitzLinear():
-            return _dense(name, kind, module.effective_weight(), norm)
+            return dense(name, kind, module.effective_weight(), norm)
         case nn.Linear():
-            return _dense(name, kind, module.weight, norm)
+            return dense(name, kind, module.weight, norm)
         case LipschitzConv2d() | nn.Conv2d():
-            return _convolution(name, module, norm, example)
+            return convolution(name, module, norm, example)
         case nn.MaxPool2d() | nn.AvgPool2d():
-            return _pooling(name, module, norm)
+            return pooling(name, module, norm)
+        case nn.AdaptiveAvgPool2d():
+            return mean(name, module, norm, example)
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            return batch_norm(name, module)
+        case Residual() | LipschitzResidual():
+            return _residual(name, module, norm, example)
         case Householder():
             bound = 1.0 if norm == "l2" else math.nextafter(math.sqrt(2), 2)
             return LayerBound(name, kind, bound, "reflections of pairs")
@@ -158,7 +160,7 @@ def bound_layer(
 
 _CONSTANTS: tuple[tuple[tuple[type[nn.Module], ...], float, str], ...] = (
     (
-        (GroupSort, nn.Flatten, nn.Identity, nn.PixelUnshuffle, nn.PixelShuffle),
+        (GroupSort, ImageShape, nn.Flatten, nn.Identity, nn.PixelUnshuffle, nn.PixelShuffle),
         1.0,
         "permutes its input",
     ),
@@ -169,66 +171,13 @@ _CONSTANTS: tuple[tuple[tuple[type[nn.Module], ...], float, str], ...] = (
 )
 
 
-def _dense(name: str, kind: str, weight: Tensor, norm: Norm) -> LayerBound:
-    if norm == "linf":
-        return LayerBound(name, kind, linf_norm_upper_bound(weight), "largest row sum")
-    bound = spectral_norm_upper_bound(weight)
-    return LayerBound(name, kind, bound, "singular values in float64")
-
-
-def _convolution(
-    name: str, module: LipschitzConv2d | nn.Conv2d, norm: Norm, example: Tensor | None
+def _residual(
+    name: str, module: Residual | LipschitzResidual, norm: Norm, example: Tensor | None
 ) -> LayerBound:
-    kind = type(module).__name__
-    if module.groups != 1 or tuple(module.dilation) != (1, 1):
-        raise ValueError(
-            f"No Lipschitz bound is proven for groups or dilation other than 1, got groups="
-            f"{module.groups} and dilation={module.dilation} in `{name}`."
-        )
-    if module.padding_mode not in ("zeros", "circular") or isinstance(module.padding, str):
-        raise ValueError(
-            "No Lipschitz bound is proven for a padding other than so many zeros or circular "
-            f"pixels, got {module.padding_mode!r} and {module.padding!r} in `{name}`."
-        )
-    kernel: Tensor = module.weight
-    if isinstance(module, LipschitzConv2d):
-        kernel = module.effective_weight()
-    if norm == "linf":
-        return LayerBound(name, kind, conv_linf_norm_upper_bound(kernel), "largest kernel sum")
-    if example is None:
-        raise ValueError(f"`input_shape` is needed to certify `{name}`, a {kind}.")
-    bound = conv_spectral_norm_upper_bound(
-        kernel,
-        stride=(module.stride[0], module.stride[1]),
-        padding=(module.padding[0], module.padding[1]),
-        padding_mode=module.padding_mode,
-        input_size=(example.shape[-2], example.shape[-1]),
-    )
-    return LayerBound(name, kind, bound, "frequencies, or overlapping patches")
-
-
-def _pooling(name: str, module: nn.MaxPool2d | nn.AvgPool2d, norm: Norm) -> LayerBound:
-    """A window's maximum moves no more than its entries, its mean 1/√size as much."""
-    kind = type(module).__name__
-    sizes = [_pair(module.kernel_size), _pair(module.stride)]
-    plain = not module.ceil_mode
-    if isinstance(module, nn.MaxPool2d):
-        plain = plain and _pair(module.dilation) == (1, 1)
-    else:
-        plain = plain and module.count_include_pad and module.divisor_override is None
-    if not plain:
-        raise ValueError(
-            f"No Lipschitz bound is proven for the options of `{name}`, a {kind}; leave out "
-            "ceil_mode, dilation, count_include_pad and divisor_override."
-        )
-    if norm == "linf":
-        return LayerBound(name, kind, 1.0, "largest or mean of each window")
-    squared = float(overlap_factor(*sizes))
-    if isinstance(module, nn.AvgPool2d):
-        squared /= math.prod(sizes[0])
-    bound = 1.0 if squared == 1 else math.nextafter(math.sqrt(squared), math.inf)
-    return LayerBound(name, kind, bound, "windows that share a pixel")
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
+    """|a·f(x) + b·g(x)| moves at most as much as both summands together, in any norm."""
+    total = 0.0
+    for branch in module.branches():
+        layers = _bound_chain(chain(branch.module, f"{name}.{branch.name}"), norm, example)
+        total += branch.weight * product_upper_bound([layer.bound for layer in layers])
+    # A weight, a product and a sum are rounded; the slack is for twice as many roundings.
+    return LayerBound(name, type(module).__name__, total * (1 + gamma(8)), "sum of branches")

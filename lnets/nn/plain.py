@@ -23,7 +23,7 @@ def to_plain(model: nn.Module, example: Tensor | None = None) -> nn.Module:
         ValueError: If the model is in training mode.
         ArithmeticError: If the two disagree on the example by more than 1e-6 of the output's size.
     """
-    if model.training:
+    if any(module.training for module in model.modules()):
         raise ValueError("A model must be in evaluation mode to be converted; call model.eval().")
     plain = _plain(model)
     if example is not None:
