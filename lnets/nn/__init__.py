@@ -5,6 +5,7 @@ from lnets.nn.certificate import Certificate, certify
 from lnets.nn.conv import BCOPConv2d, BjorckConv2d, LInfProjectedConv2d, LipschitzConv2d
 from lnets.nn.effective import EffectiveWeight, project_
 from lnets.nn.empirical import empirical_lipschitz
+from lnets.nn.jacobian import SpectralJacobianPenalty, dead_unit_rates
 from lnets.nn.linear import (
     BjorckLinear,
     LInfProjectedLinear,
@@ -14,7 +15,15 @@ from lnets.nn.linear import (
     SpectralNormLinear,
 )
 from lnets.nn.networks.fully_connected import FullyConnected
+from lnets.nn.networks.fully_conv import FullyConv
+from lnets.nn.networks.images import ImageShape, max_min
+from lnets.nn.networks.infogan import InfoGanDiscriminator
+from lnets.nn.networks.lenet import LeNet
+from lnets.nn.networks.lipschitz_resnet import LipschitzResNet
+from lnets.nn.networks.resnet import ResNet32, WideResNet32
 from lnets.nn.plain import to_plain
+from lnets.nn.projection import ProjectionSchedule, project_weights_
+from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.rounding import evaluation_error
 from lnets.nn.scale import Scale
 
@@ -26,21 +35,35 @@ __all__ = [
     "Certificate",
     "EffectiveWeight",
     "FullyConnected",
+    "FullyConv",
     "GroupSort",
     "Householder",
+    "ImageShape",
+    "InfoGanDiscriminator",
     "LInfProjectedConv2d",
     "LInfProjectedLinear",
+    "LeNet",
     "LipschitzConv2d",
     "LipschitzLinear",
+    "LipschitzResNet",
+    "LipschitzResidual",
     "Maxout",
     "NActivation",
     "OrthogonalLinear",
     "ParsevalL2Linear",
+    "ProjectionSchedule",
+    "ResNet32",
+    "Residual",
     "Scale",
+    "SpectralJacobianPenalty",
     "SpectralNormLinear",
+    "WideResNet32",
     "certify",
+    "dead_unit_rates",
     "empirical_lipschitz",
     "evaluation_error",
+    "max_min",
     "project_",
+    "project_weights_",
     "to_plain",
 ]
