@@ -28,6 +28,7 @@ schemas: $(READY)  ## write schemas/ anew
 	$(BIN)/lnets-sweep schema --write
 
 bench: $(READY)  ## measure; `make bench ONLY=sweep` for one
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks $(ONLY)
 
 clean:

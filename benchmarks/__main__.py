@@ -2,10 +2,10 @@
 
 import sys
 
-from benchmarks import sweep
+from benchmarks import layers, sweep
 from benchmarks.measurement import save
 
-BENCHES = {"sweep": sweep.measure}
+BENCHES = {"layers": layers.measure, "sweep": sweep.measure}
 
 
 def main() -> None:

@@ -80,6 +80,8 @@ def bjorck_iteration(
     else:
         coefficients = _COEFFICIENTS[order]
     gram = weight @ weight.mT
+    if order == 1 and weight.ndim == 2:
+        return torch.addmm(weight, gram, weight, beta=1 + beta, alpha=-beta)  # one pass, not three
     identity = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     polynomial = coefficients[-1] * gram + coefficients[-2] * identity
     for coefficient in reversed(coefficients[:-2]):
