@@ -65,21 +65,20 @@ def retract(
     """
     wide = weight.shape[-2] <= weight.shape[-1]
     w = weight if wide else weight.mT
-    for step in range(steps):
-        if step > 0:
-            w = bjorck_iteration(w)
-            continue
+    if steps > 0:
         gram = w @ w.mT
-        bound = gram.abs().sum(dim=-1, keepdim=True).amax(dim=-2, keepdim=True)
-        scale = torch.where(bound > _SAFE**2, bound, torch.ones_like(bound))
-        w = (1.5 * w - 0.5 * (gram @ w) / scale) / scale.sqrt()
+        bound = torch.linalg.matrix_norm(gram, ord=torch.inf, keepdim=True)
+        scale = torch.where(bound > _SAFE**2, bound, 1.0)
+        w = (1.5 * w - (gram * (0.5 / scale)) @ w) / scale.sqrt()
+    for _ in range(steps - 1):
+        w = bjorck_iteration(w)
     return w if wide else w.mT
 
 
 def tangent_linear(
     x: Float[Tensor, "*batch in"], weight: Float[Tensor, "out in"]
 ) -> Float[Tensor, "*batch out"]:
-    """X Wᵀ for an orthonormal W, with the gradient in W that the polar factor of W would have.
+    """The product x Wᵀ of an orthonormal W, with the gradient that W's polar factor would have.
 
     That is the gradient's part along the orthonormal matrices. It is computed from the two thin
     factors of the gradient, without any product of two weight-sized matrices.
@@ -112,9 +111,9 @@ class _TangentLinear(torch.autograd.Function):
         g, gx, xs, ys = (t.reshape(-1, t.shape[-1]) for t in (gradient, back, x, y))
         out, in_ = weight.shape[-2:]
         if out == in_:
-            thin = 0.5 * torch.cat((g, ys)).mT @ torch.cat((xs, -gx))
-        elif out < in_:
-            thin = torch.cat((g, ys)).mT @ torch.cat((xs - 0.5 * (ys @ weight), -0.5 * gx))
+            return back, torch.addmm(g.mT @ xs, ys.mT, gx, beta=0.5, alpha=-0.5)
+        if out < in_:
+            thin = g.mT @ torch.addmm(xs, ys, weight, alpha=-0.5)
         else:
-            thin = torch.cat((g - 0.5 * (gx @ weight.mT), ys)).mT @ torch.cat((xs, -0.5 * gx))
-        return back, thin
+            thin = torch.addmm(g, gx, weight.mT, alpha=-0.5).mT @ xs
+        return back, torch.addmm(thin, ys.mT, gx, alpha=-0.5)
