@@ -87,6 +87,13 @@ def test_the_road_from_a_question_to_a_table(
         ("tightness", 2, 3)
     }
 
+    columned = write(
+        {**tiny, "table": {"rows": ["steps"], "columns": ["optim.lr"], "values": ["tightness"]}}
+    )
+    code, out, _ = cli("table", columned, "--rows", "optim.lr", "--json")
+    assert code == 0
+    assert [cell["column"] for cell in json.loads(out)["cells"]] == [{}, {}]
+
     code, out, _ = cli("list", "--json")
     [listed] = json.loads(out)
     assert (code, listed["name"], listed["state"], listed["completed"]) == (0, "tiny", "done", 4)

@@ -113,7 +113,7 @@ def table_of(
     Args:
         store: Where results are.
         named: Names or ids of sweeps in the store, or sweep files.
-        rows: Configuration paths, separated by commas.
+        rows: Configuration paths, separated by commas; without `columns`, there are none then.
         columns: Configuration paths, separated by commas.
         values: Metrics, separated by commas.
 
@@ -124,8 +124,10 @@ def table_of(
     found = [_from_file(name) if _is_file(name) else _stored(store, name) for name in named]
     sweeps = [trials for trials, _ in found]
     layout = TableSpec.model_validate_json(json.dumps(found[0][1]["table"]))
+    if rows is not None and columns is None:
+        columns = ""  # another question than the file's: its columns may name the new rows
     changes = {
-        part: tuple(name.strip() for name in given.split(","))
+        part: tuple(name.strip() for name in given.split(",") if name.strip())
         for part, given in (("rows", rows), ("columns", columns), ("values", values))
         if given is not None
     }
