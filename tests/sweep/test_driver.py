@@ -130,8 +130,15 @@ def test_an_interrupted_sweep_keeps_what_has_ended(
     assert driver.returncode == 130
     assert "submitting again goes on from there" in errors
     assert "Traceback" not in errors
-    assert set(rows(store)) == ended(store)
-    assert not list((store / "spool").glob("*.json"))
+    if runner == "in-process":
+        assert set(rows(store)) == ended(store)
+        assert not list((store / "spool").glob("*.json"))
+    else:
+        # A worker may spool one more trial while Ray shuts down: the next driver commits it.
+        kept = ended(store)
+        assert kept
+        Store(store).commit()
+        assert kept <= set(rows(store))
     assert not list((store / "live").glob("*.json"))
 
 
