@@ -31,6 +31,8 @@ from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.runner import Group, Listener, Result, execute
 
 _MAX_WORKER_DEATHS = 2
+# Groups that Tune stages ahead: with one, its default for a searcher, workers wait for each other.
+_STAGED_GROUPS = "64"
 _OBJECT_STORE_BYTES = 200 * 2**20
 
 
@@ -58,6 +60,17 @@ class TrialWorker(Trainable):
 
     def __repr__(self) -> str:
         return f"worker of {self._group.jobs[0].name}"
+
+
+@contextlib.contextmanager
+def _staging() -> Iterator[None]:
+    before = os.environ.get("TUNE_MAX_PENDING_TRIALS_PG")
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = before or _STAGED_GROUPS
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TUNE_MAX_PENDING_TRIALS_PG"]
 
 
 class RayRunner:
@@ -99,7 +112,11 @@ class RayRunner:
 
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
-        with tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder, _as_cluster_errors():
+        with (
+            tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder,
+            _staging(),
+            _as_cluster_errors(),
+        ):
             tune.Tuner(
                 TrialWorker,
                 tune_config=tune.TuneConfig(
