@@ -9,7 +9,25 @@ from torch import Tensor, nn
 from lnets.functional.group_sort import group_sort, maxout
 
 
-class GroupSort(nn.Module):
+class _Grouped(nn.Module):
+    """What acts on contiguous groups of units.
+
+    Args:
+        group_size: Units per group; must divide the units.
+        axis: The axis of units: −1 for vectors, 1 for images.
+    """
+
+    def __init__(self, group_size: int, axis: int = -1) -> None:
+        super().__init__()
+        self.group_size = group_size
+        self.axis = axis
+
+    def extra_repr(self) -> str:
+        """Shown by `print(module)`."""
+        return f"{self.group_size}, axis={self.axis}"
+
+
+class GroupSort(_Grouped):
     """Sort ascending inside contiguous groups of units; `GroupSort(2)` is MaxMin.
 
     Args:
@@ -17,21 +35,12 @@ class GroupSort(nn.Module):
         axis: The axis of units: −1 for vectors, 1 for images.
     """
 
-    def __init__(self, group_size: int, axis: int = -1) -> None:
-        super().__init__()
-        self.group_size = group_size
-        self.axis = axis
-
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """The input, permuted."""
         return group_sort(x, self.group_size, axis=self.axis)
 
-    def extra_repr(self) -> str:
-        """Shown by `print(module)`."""
-        return f"{self.group_size}, axis={self.axis}"
 
-
-class Maxout(nn.Module):
+class Maxout(_Grouped):
     """Largest unit of each contiguous group; the axis shrinks by `group_size`.
 
     Args:
@@ -39,18 +48,9 @@ class Maxout(nn.Module):
         axis: The axis of units: −1 for vectors, 1 for images.
     """
 
-    def __init__(self, group_size: int, axis: int = -1) -> None:
-        super().__init__()
-        self.group_size = group_size
-        self.axis = axis
-
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*smaller"]:
         """One unit per group."""
         return maxout(x, self.group_size, axis=self.axis)
-
-    def extra_repr(self) -> str:
-        """Shown by `print(module)`."""
-        return f"{self.group_size}, axis={self.axis}"
 
 
 class Householder(nn.Module):
