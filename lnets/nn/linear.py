@@ -164,9 +164,10 @@ class OrthogonalLinear(LipschitzLinear):
                 return cayley(weight)
 
     def project_(self) -> None:
-        """In `retract` mode: two cubic steps back to the orthonormal matrices."""
+        """In `retract` mode: back to the orthonormal matrices, on a GPU by two cubic steps."""
         if self.mode == "retract":
-            self.weight.copy_(retract(self.weight))
+            # A GPU would have to be waited for to learn how many steps are enough.
+            self.weight.copy_(retract(self.weight, steps=2 if self.weight.is_cuda else None))
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The affine map."""
