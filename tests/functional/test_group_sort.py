@@ -43,3 +43,23 @@ def test_the_gradient_keeps_its_norm() -> None:
 def test_a_group_size_that_does_not_divide_is_refused(function: object) -> None:
     with pytest.raises(ValueError, match="got group_size=3 and units=8"):
         function(torch.zeros(2, 8), 3)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("size", "axis"), [(2, -1), (2, 1), (3, -1), (6, 1)])
+def test_gradients_of_any_order_are_exact_and_can_be_mapped(size: int, axis: int) -> None:
+    x = torch.randn(4, 6, 6, dtype=torch.float64, requires_grad=True)
+
+    def norms(z: torch.Tensor) -> torch.Tensor:
+        return group_sort(z.square(), size, axis=axis).tanh()
+
+    assert torch.autograd.gradcheck(norms, x)
+    assert torch.autograd.gradgradcheck(norms, x)
+
+    def one(z: torch.Tensor) -> torch.Tensor:
+        return norms(z.unsqueeze(0)).square().sum()
+
+    mapped = torch.func.vmap(torch.func.grad(one), in_dims=2, out_dims=2)(
+        x.detach().transpose(0, 2).unsqueeze(-1).expand(-1, -1, -1, 6)[..., 0]
+    )
+    (expected,) = torch.autograd.grad(norms(x).square().sum(), x)
+    assert torch.allclose(mapped.transpose(0, 2), expected, atol=1e-12)
