@@ -8,7 +8,8 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from lnets.build import build_model, build_optimizer, build_schedule
-from lnets.specs.model import Activation, FullyConnectedSpec
+from lnets.specs.model import FullyConnectedSpec
+from lnets.specs.network import Activation
 from lnets.specs.optim import OptimSpec
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -47,7 +48,7 @@ LINEAR_TYPES = [
 @pytest.mark.parametrize("linear", LINEAR_TYPES)
 @pytest.mark.parametrize("activation", get_args(Activation))
 def test_every_network_builds_and_has_gradients(activation: str, linear: str) -> None:
-    model = build_model(model_spec(activation=activation, linear={"type": linear}), 4)
+    model = build_model(model_spec(activation=activation, linear={"type": linear}), (4,))
     model(torch.randn(3, 4)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
 
@@ -64,7 +65,7 @@ def test_every_network_builds_and_has_gradients(activation: str, linear: str) ->
     ],
 )
 def test_groupings_are_group_sizes(activation: str, groupings: Any, sizes: list[int]) -> None:
-    model = build_model(model_spec(activation=activation, groupings=groupings), 4)
+    model = build_model(model_spec(activation=activation, groupings=groupings), (4,))
     built = [module.group_size for module in model.modules() if hasattr(module, "group_size")]
     assert built == sizes
     assert model(torch.randn(2, 4)).shape == (2, 1)
