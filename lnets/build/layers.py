@@ -1,6 +1,6 @@
 """Linear layers, convolutions and activations of a spec."""
 
-from typing import assert_never
+from typing import Any, assert_never
 
 from torch import nn
 
@@ -22,6 +22,7 @@ from lnets.nn import (
 from lnets.specs.layers import (
     BCOPConvSpec,
     BjorckConvSpec,
+    BjorckFields,
     BjorckLinearSpec,
     ConvSpec,
     LinearSpec,
@@ -46,11 +47,9 @@ def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Mo
             return BjorckLinear(
                 in_features,
                 out_features,
-                bjorck_iter=spec.bjorck_iter,
-                bjorck_order=spec.bjorck_order,
-                bjorck_beta=spec.bjorck_beta,
                 safe_scaling=spec.safe_scaling,
                 bias=spec.bias,
+                **bjorck_options(spec),
             )
         case OrthogonalLinearSpec():
             return OrthogonalLinear(
@@ -95,35 +94,33 @@ def build_conv(
         padding: Pixels added on each side.
         padding_mode: What is added.
     """
-    channels = (in_channels, out_channels, kernel_size)
-    kind: type[BjorckConv2d | BCOPConv2d]
+    sizes = (in_channels, out_channels, kernel_size)
+    options: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "padding_mode": padding_mode,
+        "bias": spec.bias,
+    }
     match spec:
         case StandardConvSpec():
-            return nn.Conv2d(*channels, stride, padding, padding_mode=padding_mode, bias=spec.bias)
-        case LInfProjectedConvSpec():
-            return LInfProjectedConv2d(
-                *channels,
-                stride=stride,
-                padding=padding,
-                padding_mode=padding_mode,
-                bias=spec.bias,
-            )
+            return nn.Conv2d(*sizes, **options)
         case BjorckConvSpec():
-            kind = BjorckConv2d
+            return BjorckConv2d(*sizes, **options, **bjorck_options(spec))
+        case LInfProjectedConvSpec():
+            return LInfProjectedConv2d(*sizes, **options)
         case BCOPConvSpec():
-            kind = BCOPConv2d
+            return BCOPConv2d(*sizes, **options, **bjorck_options(spec))
         case _:
             assert_never(spec)
-    return kind(
-        *channels,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        bias=spec.bias,
-        bjorck_iter=spec.bjorck_iter,
-        bjorck_order=spec.bjorck_order,
-        bjorck_beta=spec.bjorck_beta,
-    )
+
+
+def bjorck_options(spec: BjorckFields) -> dict[str, Any]:
+    """How Björck's iteration is run, as keyword arguments."""
+    return {
+        "bjorck_iter": spec.bjorck_iter,
+        "bjorck_order": spec.bjorck_order,
+        "bjorck_beta": spec.bjorck_beta,
+    }
 
 
 def build_activation(kind: Activation, group_size: int, width: int, *, axis: int = -1) -> nn.Module:

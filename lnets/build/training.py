@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, StepLR
 
+from lnets.build.layers import bjorck_options
 from lnets.nn import ProjectionSchedule
 from lnets.nn.projection import Projection, projection
 from lnets.optim import AggMo
@@ -86,12 +87,7 @@ def build_projection(spec: UpdateProjectionSpec | EpochProjectionSpec) -> Projec
     """Maps a raw weight, whenever that happens."""
     match spec:
         case L2ProjectionSpec():
-            return projection(
-                "l_2",
-                bjorck_iter=spec.bjorck_iter,
-                bjorck_order=spec.bjorck_order,
-                bjorck_beta=spec.bjorck_beta,
-            )
+            return projection("l_2", **bjorck_options(spec))
         case LInfProjectedSpec():
             return projection("l_inf_projected")
         case LInfScaledSpec():
