@@ -105,11 +105,11 @@ def build_conv(
         case StandardConvSpec():
             return nn.Conv2d(*sizes, **options)
         case BjorckConvSpec():
-            return BjorckConv2d(*sizes, **options, **bjorck_options(spec))
+            return BjorckConv2d(*sizes, **(options | bjorck_options(spec)))
         case LInfProjectedConvSpec():
             return LInfProjectedConv2d(*sizes, **options)
         case BCOPConvSpec():
-            return BCOPConv2d(*sizes, **options, **bjorck_options(spec))
+            return BCOPConv2d(*sizes, **(options | bjorck_options(spec)))
         case _:
             assert_never(spec)
 
