@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lnets.build import build_model, build_optimizer
+from lnets.build import build_critic, build_optimizer
 from lnets.specs.load import load_sweep
 from lnets.sweep.plan import make_plan
 from tests.conftest import REPOSITORY
@@ -19,7 +19,7 @@ def test_every_configuration_builds(file: Path) -> None:
     assert plan.sweep.description
     assert not plan.skipped
     for experiment in {trial.config_key: trial.experiment for trial in plan.trials}.values():
-        model = build_model(experiment.model, experiment.distrib1.size)
+        model = build_critic(experiment.model, experiment.distrib1.shape)
         build_optimizer(experiment.optim, model.parameters())
 
 

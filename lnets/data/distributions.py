@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lnets.data.images import halves, load_digits
+from lnets.data.images import DIGITS_SHAPE, halves, load_digits
 
 
 @runtime_checkable
@@ -72,17 +72,24 @@ class MultiSphericalShell:
 
 
 class ImageSamples:
-    """Real images, flattened, pixels in [0, 1]; one half is trained on, the other held out.
+    """Real images, pixels in [0, 1]; one half is trained on, the other held out.
 
     Args:
         classes: Labels of the images to take; None takes all.
+        flatten: Whether samples are vectors; else they are channels × height × width.
         device: Where the images are kept.
 
     Raises:
         ValueError: If there are fewer than four such images.
     """
 
-    def __init__(self, *, classes: Sequence[int] | None = None, device: torch.device) -> None:
+    def __init__(
+        self,
+        *,
+        classes: Sequence[int] | None = None,
+        flatten: bool = True,
+        device: torch.device,
+    ) -> None:
         images, labels = load_digits()
         wanted = torch.isin(labels, torch.tensor(classes)) if classes is not None else labels >= 0
         # Halves of the whole data set: an image is held out whatever classes are asked for.
@@ -90,16 +97,17 @@ class ImageSamples:
         if min(len(first), len(second)) < 2:
             found = len(first) + len(second)
             raise ValueError(f"At least 4 images must be of classes {classes}, got {found}.")
+        self.diameter = images.shape[1] ** 0.5
+        images = images if flatten else images.unflatten(1, DIGITS_SHAPE)
         self._train = images[first].to(device, torch.float32)
         self._held_out = images[second].to(device)
-        self.diameter = images.shape[1] ** 0.5
 
-    def sample(self, n: int, generator: Generator) -> Float[Tensor, "n pixels"]:
+    def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Images of the training half, drawn with replacement."""
         picked = torch.randint(len(self._train), (n,), generator=generator, device=generator.device)
         return self._train[picked]
 
-    def held_out(self, n: int, generator: Generator) -> Float[Tensor, "m pixels"]:
+    def held_out(self, n: int, generator: Generator) -> Float[Tensor, "m *shape"]:
         """At most n different images of the other half."""
         order = torch.randperm(len(self._held_out), generator=generator, device=generator.device)
         return self._held_out[order[:n]]

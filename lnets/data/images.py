@@ -4,6 +4,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+DIGITS_SHAPE = (1, 8, 8)
+"""Channels, height and width of a digit."""
+
 
 def load_digits() -> tuple[Float[Tensor, "n pixels"], Int[Tensor, " n"]]:
     """The 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships, and their labels."""

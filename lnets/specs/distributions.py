@@ -1,5 +1,6 @@
 """Distributions between which Wasserstein distances are estimated."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,7 +11,7 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Size = Annotated[int, Field(ge=1)]
 DatasetName = Literal["digits"]
 
-_PIXELS: dict[DatasetName, int] = {"digits": 64}
+_SHAPES: dict[DatasetName, tuple[int, int, int]] = {"digits": (1, 8, 8)}
 _CLASSES: dict[DatasetName, int] = {"digits": 10}
 
 
@@ -53,7 +54,7 @@ class MultiSphericalShellSpec(Spec):
 
 
 class ImageSamplesSpec(Spec):
-    """Real images of chosen classes, flattened, pixels in [0, 1].
+    """Real images of chosen classes, pixels in [0, 1].
 
     One half of the images is trained on, the other half gives the bounds.
     """
@@ -63,16 +64,18 @@ class ImageSamplesSpec(Spec):
     """`digits`: the 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships."""
     classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
     """Labels of the images to take; null takes all."""
+    flatten: bool = True
+    """Whether samples are vectors; false keeps images: (channels, height, width)."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
-        return (self.size,)
+        return (self.size,) if self.flatten else _SHAPES[self.dataset]
 
     @property
     def size(self) -> int:
         """Numbers per sample."""
-        return _PIXELS[self.dataset]
+        return math.prod(_SHAPES[self.dataset])
 
     def shares_images_with(self, other: "ImageSamplesSpec") -> bool:
         """Whether an image can be a sample of both."""

@@ -1,5 +1,6 @@
 """One experiment: all that determines a trial except its seed."""
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,7 +9,8 @@ from lnets.specs.distributions import DistributionSpec, ImageSamplesSpec
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
 from lnets.specs.optim import OptimSpec
-from lnets.specs.spec import Spec, rule_broken, show
+from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
+from lnets.specs.spec import Broken, Spec, rule_broken, show
 
 
 class WassersteinSpec(Spec):
@@ -23,9 +25,15 @@ class WassersteinSpec(Spec):
     distrib2: DistributionSpec
     """The distribution on which the critic is low."""
     model: ModelSpec
-    """The critic; its output is one number."""
+    """The critic; its output is one number, or one channel whose mean is taken."""
     optim: OptimSpec
     """How the critic is trained."""
+    per_update_proj: UpdateProjectionSpec | None = None
+    """How raw weights are projected after each update; null leaves them."""
+    per_epoch_proj: EpochProjectionSpec | None = None
+    """How raw weights are projected at the start of epochs; null leaves them."""
+    epoch_steps: int | None = Field(None, ge=1)
+    """Steps that count as an epoch, for per_epoch_proj; without it nothing asks for epochs."""
     steps: int = Field(ge=1, le=100_000_000)
     """Training steps."""
     batch_size: int = Field(ge=1, le=1_000_000)
@@ -37,14 +45,21 @@ class WassersteinSpec(Spec):
     """Steps between two points of the learning curve."""
 
     @model_validator(mode="after")
-    def _critic_fits_the_samples(self) -> Self:
+    def _parts_fit_each_other(self) -> Self:
+        problems = [*self._bad_distributions(), *self._bad_epochs()]
+        problems = problems or [*self._bad_critic()]
+        if problems:
+            raise rule_broken(*problems)
+        return self
+
+    def _bad_distributions(self) -> Iterator[Broken]:
         if self.distrib1.shape != self.distrib2.shape:
             message = (
                 "must have samples of the same shape as distrib1, got "
                 f"{self.distrib2.shape} and {self.distrib1.shape}"
             )
-            raise rule_broken((("distrib2",), message))
-        if (
+            yield ("distrib2",), message
+        elif (
             isinstance(self.distrib1, ImageSamplesSpec)
             and isinstance(self.distrib2, ImageSamplesSpec)
             and self.distrib1.shares_images_with(self.distrib2)
@@ -53,13 +68,25 @@ class WassersteinSpec(Spec):
                 "must share no class with distrib1, because the bound needs independent samples, "
                 f"got {show(self.distrib2.classes)} and {show(self.distrib1.classes)}"
             )
-            raise rule_broken((("distrib2",), message))
-        if self.model.layers[-1] != 1:
+            yield ("distrib2",), message
+
+    def _bad_epochs(self) -> Iterator[Broken]:
+        if self.per_epoch_proj is not None and self.epoch_steps is None:
             message = (
-                f"must end in 1, because a critic has one output, got {list(self.model.layers)}"
+                "is required with per_epoch_proj, because this task has no epochs of its own; "
+                "add `epoch_steps: …`"
             )
-            raise rule_broken((("model", "layers"), message))
-        return self
+            yield ("epoch_steps",), message
+
+    def _bad_critic(self) -> Iterator[Broken]:
+        shape = self.distrib1.shape
+        misfits = self.model.misfits(shape)
+        yield from ((("model", *path), message) for path, message in misfits)
+        if not misfits and self.model.output_shape(shape)[0] != 1:
+            outputs = getattr(self.model, self.model.OUTPUT)
+            verb = "end in" if isinstance(outputs, tuple) else "be"
+            message = f"must {verb} 1, because a critic has one output, got {show(outputs)}"
+            yield ("model", self.model.OUTPUT), message
 
 
 ExperimentSpec = WassersteinSpec

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
 Path: TypeAlias = tuple[str | int, ...]
+Broken: TypeAlias = tuple[Path, str]
+"""A broken rule: path of the field that should change, and the message."""
 
 
 class Spec(BaseModel):
@@ -24,7 +26,7 @@ class Spec(BaseModel):
     )
 
 
-def rule_broken(*problems: tuple[Path, str]) -> PydanticCustomError:
+def rule_broken(*problems: Broken) -> PydanticCustomError:
     """An error of rules that span fields, each reported at the field which should change.
 
     Args:

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from pydantic import ValidationError
 
@@ -25,13 +25,11 @@ from lnets.specs.search import (
     LogUniformRangeSpec,
     UniformRangeSpec,
 )
-from lnets.specs.spec import Path, nearest, show
+from lnets.specs.spec import Broken, Path, nearest, show
 from lnets.specs.wording import worded
 
 if TYPE_CHECKING:
     from lnets.specs.sweep import SweepSpec
-
-Broken: TypeAlias = tuple[Path, str]
 
 MAX_TRIALS = 100_000
 

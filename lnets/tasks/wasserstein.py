@@ -3,11 +3,18 @@
 import copy
 import math
 import time
+from collections.abc import Callable
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
-from lnets.build import build_distribution, build_model, build_optimizer, build_schedule
+from lnets.build import (
+    build_critic,
+    build_distribution,
+    build_optimizer,
+    build_projections,
+    build_schedule,
+)
 from lnets.data.distributions import Distribution, known_wasserstein
 from lnets.functional.operator_norm import gamma
 from lnets.functional.transport import confidence_width, dual_value, exact_wasserstein
@@ -38,41 +45,23 @@ def train(spec: WassersteinSpec, seed: int, *, device: torch.device, report: Rep
     samples = Generator(device).manual_seed(_TRAINING_STREAM + seed)
     distrib1 = build_distribution(spec.distrib1, device)
     distrib2 = build_distribution(spec.distrib2, device)
-    critic = build_model(spec.model, spec.distrib1.size).to(device)
-    optimizer = build_optimizer(spec.optim, critic.parameters())
-    schedule = build_schedule(spec.optim.schedule, optimizer)
-    recent = torch.zeros((), device=device)
+    critic = build_critic(spec.model, spec.distrib1.shape).to(device)
+
+    def draw() -> Tensor:
+        return torch.cat([d.sample(spec.batch_size, samples) for d in (distrib1, distrib2)])
+
     start = time.perf_counter()
-    for step in range(1, spec.steps + 1):
-        x = distrib1.sample(spec.batch_size, samples)
-        y = distrib2.sample(spec.batch_size, samples)
-        # One forward for both samples: effective weights are computed once per step.
-        values1, values2 = critic(torch.cat((x, y))).split(spec.batch_size)
-        dual = dual_value(values1, values2)
-        optimizer.zero_grad()
-        (-dual).backward()
-        if spec.optim.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(critic.parameters(), spec.optim.max_grad_norm)
-        optimizer.step()
-        project_(critic)
-        if schedule is not None:
-            schedule.step()
-        recent += dual.detach()
-        if step % spec.log_every == 0 or step == spec.steps:
-            train_dual = recent.item() / ((step - 1) % spec.log_every + 1)
-            if not math.isfinite(train_dual):
-                seconds = time.perf_counter() - start
-                return Outcome("diverged", _cost(seconds, step), critic)
-            report(step, {"train_dual": train_dual})
-            recent.zero_()
-    seconds = time.perf_counter() - start
-    if not all(torch.isfinite(p).all() for p in critic.parameters()):
-        return Outcome("diverged", _cost(seconds, spec.steps), critic)
+    steps, finite = _raise_dual(spec, critic, draw, report)
+    cost = _cost(time.perf_counter() - start, steps)
+    # Running statistics of batch normalisation overflow before its parameters do.
+    state = critic.state_dict().values()
+    if not finite or not all(torch.isfinite(tensor).all() for tensor in state):
+        return Outcome("diverged", cost, critic)
     held_out = Generator(device).manual_seed(_HELD_OUT_STREAM + seed)
     bounds = evaluate(critic, distrib1, distrib2, spec.test_sample_size, held_out)
     if not all(math.isfinite(value) for value in bounds.values()):
-        return Outcome("diverged", _cost(seconds, spec.steps), critic)
-    return Outcome("completed", bounds | _cost(seconds, spec.steps), critic)
+        return Outcome("diverged", cost, critic)
+    return Outcome("completed", bounds | cost, critic)
 
 
 def evaluate(
@@ -126,6 +115,38 @@ def evaluate(
         if exact > 0:
             metrics["tightness"] = estimate / exact
     return metrics
+
+
+def _raise_dual(
+    spec: WassersteinSpec, critic: nn.Module, draw: Callable[[], Tensor], report: Report
+) -> tuple[int, bool]:
+    """Train the critic on batches of both samples; the steps taken, and whether all was finite."""
+    optimizer = build_optimizer(spec.optim, critic.parameters())
+    schedule = build_schedule(spec.optim.schedule, optimizer)
+    projections = build_projections(spec.per_update_proj, spec.per_epoch_proj)
+    recent = torch.zeros((), device=next(critic.parameters()).device)
+    for step in range(1, spec.steps + 1):
+        if spec.epoch_steps is not None and (step - 1) % spec.epoch_steps == 0:
+            projections.start_epoch((step - 1) // spec.epoch_steps, critic, optimizer)
+        # One forward for both samples: effective weights are computed once per step.
+        dual = dual_value(*critic(draw()).split(spec.batch_size))
+        optimizer.zero_grad()
+        (-dual).backward()
+        if spec.optim.max_grad_norm is not None:
+            nn.utils.clip_grad_norm_(critic.parameters(), spec.optim.max_grad_norm)
+        optimizer.step()
+        project_(critic)
+        projections.after_update(critic)
+        if schedule is not None:
+            schedule.step()
+        recent += dual.detach()
+        if step % spec.log_every == 0 or step == spec.steps:
+            train_dual = recent.item() / ((step - 1) % spec.log_every + 1)
+            if not math.isfinite(train_dual):
+                return step, False
+            report(step, {"train_dual": train_dual})
+            recent.zero_()
+    return spec.steps, True
 
 
 def _cost(seconds: float, steps: int) -> dict[str, float]:

@@ -92,6 +92,15 @@ def test_training_and_held_out_images_are_disjoint(others: tuple[int, ...] | Non
     assert len(samples.held_out(5, generator())) == 5
 
 
+def test_images_that_are_not_flattened_hold_the_same_pixels() -> None:
+    flat, images = (ImageSamples(classes=(3,), flatten=f, device=CPU) for f in (True, False))
+    assert images.sample(5, generator()).shape == (5, 1, 8, 8)
+    for name in ("sample", "held_out"):
+        one, other = (getattr(samples, name)(5, generator()) for samples in (flat, images))
+        assert torch.equal(one, other.flatten(1))
+    assert flat.diameter == images.diameter
+
+
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(ValueError, match="got 0"):
         ImageSamples(classes=(77,), device=CPU)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from safetensors.torch import load_file
 
-from lnets.build import build_model
+from lnets.build import build_critic
 from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.specs.experiment import ExperimentSpec
@@ -80,7 +80,7 @@ class RunnerContract:
             experiment = ExperimentSpec.model_validate_json(json.dumps(stored["experiment"]))
             assert json.loads(row["config"]) == stored["experiment"]
             assert stored["seed"] == row["seed"]
-            model = build_model(experiment.model, experiment.distrib1.size)
+            model = build_critic(experiment.model, experiment.distrib1.shape)
             model.load_state_dict(load_file(folder / "model.safetensors"))
         again = run(spec, store, runner)
         assert again.ended == 0

@@ -176,6 +176,81 @@ def test_both_samples_share_one_effective_weight_per_step(
     assert calls == 5 * 2  # two layers
 
 
+FULLY_CONV = {
+    "type": "fully_conv",
+    "channels": [8, 4, 1],
+    "kernels": [3, 3, 1],
+    "strides": [1, 2, 1],
+    "activation": "maxmin",
+    "conv": {"type": "bjorck_conv2d", "bjorck_iter": 5},
+}
+
+
+@pytest.mark.parametrize("model", [FULLY_CONV, {"type": "resnet32", "output_dim": 1}])
+def test_no_critic_of_images_exceeds_the_exact_value(
+    tiny: dict[str, Any], model: dict[str, Any]
+) -> None:
+    images = {**DIGITS, "flatten": False}
+    changes = {
+        "distrib1": {**images, "classes": [3]},
+        "distrib2": {**images, "classes": [8]},
+        "optim": {"type": "adam", "lr": 0.003},
+        "model": model,
+    }
+    steps = 60 if model == FULLY_CONV else 3
+    ended, _ = outcome(spec(tiny, **changes, steps=steps, batch_size=16, test_sample_size=1000))
+    metrics = ended.metrics
+    assert ended.status == "completed"
+    assert metrics["wasserstein_exact"] > 1
+    assert metrics["wasserstein_estimate"] <= metrics["wasserstein_exact"]
+    if model == FULLY_CONV:
+        assert metrics["wasserstein_estimate"] > 0.1
+        # Convolutions of constant 1, and the mean over 2 × 2 pixels.
+        assert metrics["lipschitz_upper_bound"] <= 0.5 * 1.001
+
+
+def test_weights_stay_where_a_projection_puts_them(tiny: dict[str, Any]) -> None:
+    tiny["experiment"]["model"]["linear"] = {"type": "standard"}
+    optim = {"type": "sgd", "lr": 1.0}
+    free = outcome(spec(tiny, optim=optim, steps=10))[0].model
+    projection = {"type": "l_inf_projected"}
+    kept = outcome(spec(tiny, optim=optim, steps=10, per_update_proj=projection))[0].model
+    assert _largest_row(free) > 1.1
+    assert _largest_row(kept) <= 1 + 1e-6
+
+
+def _largest_row(model: nn.Module) -> float:
+    weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
+    return max(weight.abs().sum(dim=1).max().item() for weight in weights)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_projections_happen_before_every_nth_epoch_but_the_first(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, reset: bool
+) -> None:
+    seen: list[tuple[bool, bool]] = []
+    original = torch.optim.SGD.step
+
+    def spied(self: torch.optim.SGD, closure: None = None) -> None:
+        weights = [p for p in self.param_groups[0]["params"] if p.ndim == 2]
+        rows = torch.cat([weight.abs().sum(dim=1) for weight in weights])
+        seen.append((torch.allclose(rows, torch.ones_like(rows)), not self.state))
+        original(self, closure)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", spied)
+    tiny["experiment"]["model"]["linear"] = {"type": "standard"}
+    projection = {
+        "type": "l_inf_scaled",
+        "scale_all": True,
+        "every_n_epochs": 2,
+        "reset_optimizer": reset,
+    }
+    outcome(spec(tiny, steps=10, epoch_steps=2, per_epoch_proj=projection))
+    assert [i for i, (projected, _) in enumerate(seen, 1) if projected] == [5, 9]
+    empty = [i for i, (_, empty) in enumerate(seen, 1) if empty]
+    assert empty == ([1, 5, 9] if reset else [1])
+
+
 @pytest.mark.gpu
 def test_a_gpu_gives_a_bound_too(tiny: dict[str, Any]) -> None:
     tiny["experiment"]["model"]["layers"] = [16, 16, 1]

@@ -1,0 +1,24 @@
+"""Spec -> object: the only place that imports both sides."""
+
+from lnets.build.distributions import build_distribution
+from lnets.build.layers import build_activation, build_conv, build_linear
+from lnets.build.models import build_critic, build_model
+from lnets.build.training import (
+    build_optimizer,
+    build_projection,
+    build_projections,
+    build_schedule,
+)
+
+__all__ = [
+    "build_activation",
+    "build_conv",
+    "build_critic",
+    "build_distribution",
+    "build_linear",
+    "build_model",
+    "build_optimizer",
+    "build_projection",
+    "build_projections",
+    "build_schedule",
+]

@@ -1,0 +1,155 @@
+"""Linear layers, convolutions and activations of a spec."""
+
+from typing import Any, assert_never
+
+from torch import nn
+
+from lnets.nn import (
+    Abs,
+    BCOPConv2d,
+    BjorckConv2d,
+    BjorckLinear,
+    GroupSort,
+    Householder,
+    LInfProjectedConv2d,
+    LInfProjectedLinear,
+    Maxout,
+    NActivation,
+    OrthogonalLinear,
+    ParsevalL2Linear,
+    SpectralNormLinear,
+)
+from lnets.specs.layers import (
+    BCOPConvSpec,
+    BjorckConvSpec,
+    BjorckFields,
+    BjorckLinearSpec,
+    ConvSpec,
+    LinearSpec,
+    LInfProjectedConvSpec,
+    LInfProjectedLinearSpec,
+    OrthogonalLinearSpec,
+    PaddingMode,
+    ParsevalL2LinearSpec,
+    SpectralNormalLinearSpec,
+    StandardConvSpec,
+    StandardLinearSpec,
+)
+from lnets.specs.network import Activation
+
+
+def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Module:
+    """One linear layer, with fresh random weights."""
+    match spec:
+        case StandardLinearSpec():
+            return nn.Linear(in_features, out_features, bias=spec.bias)
+        case BjorckLinearSpec():
+            return BjorckLinear(
+                in_features,
+                out_features,
+                safe_scaling=spec.safe_scaling,
+                bias=spec.bias,
+                **bjorck_options(spec),
+            )
+        case OrthogonalLinearSpec():
+            return OrthogonalLinear(
+                in_features, out_features, method=spec.method, mode=spec.mode, bias=spec.bias
+            )
+        case LInfProjectedLinearSpec():
+            return LInfProjectedLinear(in_features, out_features, bias=spec.bias)
+        case SpectralNormalLinearSpec():
+            return SpectralNormLinear(
+                in_features, out_features, power_iters=spec.power_iters, bias=spec.bias
+            )
+        case ParsevalL2LinearSpec():
+            return ParsevalL2Linear(
+                in_features,
+                out_features,
+                bjorck_iter=spec.bjorck_iter,
+                bjorck_beta=spec.bjorck_beta,
+                bias=spec.bias,
+            )
+        case _:
+            assert_never(spec)
+
+
+def build_conv(
+    spec: ConvSpec,
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    padding_mode: PaddingMode = "zeros",
+) -> nn.Module:
+    """One convolution, with fresh random weights.
+
+    Args:
+        spec: Which one.
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Height and width; so are stride and padding.
+        stride: Pixels from patch to patch.
+        padding: Pixels added on each side.
+        padding_mode: What is added.
+    """
+    sizes = (in_channels, out_channels, kernel_size)
+    options: dict[str, Any] = {
+        "stride": stride,
+        "padding": padding,
+        "padding_mode": padding_mode,
+        "bias": spec.bias,
+    }
+    match spec:
+        case StandardConvSpec():
+            return nn.Conv2d(*sizes, **options)
+        case BjorckConvSpec():
+            return BjorckConv2d(*sizes, **(options | bjorck_options(spec)))
+        case LInfProjectedConvSpec():
+            return LInfProjectedConv2d(*sizes, **options)
+        case BCOPConvSpec():
+            return BCOPConv2d(*sizes, **(options | bjorck_options(spec)))
+        case _:
+            assert_never(spec)
+
+
+def bjorck_options(spec: BjorckFields) -> dict[str, Any]:
+    """How Björck's iteration is run, as keyword arguments."""
+    return {
+        "bjorck_iter": spec.bjorck_iter,
+        "bjorck_order": spec.bjorck_order,
+        "bjorck_beta": spec.bjorck_beta,
+    }
+
+
+def build_activation(kind: Activation, group_size: int, width: int, *, axis: int = -1) -> nn.Module:
+    """The activation after one hidden layer.
+
+    Args:
+        kind: Its name.
+        group_size: Units per group, for those that have groups.
+        width: Units or channels of the layer.
+        axis: The axis of units: −1 for vectors, 1 for images.
+    """
+    match kind:
+        case "maxmin" | "group_sort":
+            return GroupSort(group_size, axis)
+        case "maxout":
+            return Maxout(group_size, axis)
+        case "householder":
+            return Householder(width // 2, axis)
+        case "n_activation":
+            return NActivation(width, axis)
+        case "relu":
+            return nn.ReLU()
+        case "abs":
+            return Abs()
+        case "tanh":
+            return nn.Tanh()
+        case "sigmoid":
+            return nn.Sigmoid()
+        case "identity":
+            return nn.Identity()
+        case _:
+            assert_never(kind)

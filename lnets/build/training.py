@@ -1,0 +1,96 @@
+"""Optimizers, schedules and projections of a spec."""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, StepLR
+
+from lnets.build.layers import bjorck_options
+from lnets.nn import ProjectionSchedule
+from lnets.nn.projection import Projection, projection
+from lnets.optim import AggMo
+from lnets.specs.optim import (
+    AdamSpec,
+    AggMoSpec,
+    ExponentialScheduleSpec,
+    NesterovSpec,
+    OptimSpec,
+    ScheduleSpec,
+    SGDSpec,
+    StepScheduleSpec,
+)
+from lnets.specs.projections import (
+    EpochProjectionSpec,
+    L2ProjectionSpec,
+    LInfProjectedSpec,
+    LInfScaledSpec,
+    UpdateProjectionSpec,
+)
+
+
+def build_optimizer(spec: OptimSpec, params: Iterable[Tensor]) -> torch.optim.Optimizer:
+    """The optimizer, without its schedule."""
+    decay = spec.weight_decay
+    match spec:
+        case SGDSpec():
+            return torch.optim.SGD(params, spec.lr, momentum=spec.momentum, weight_decay=decay)
+        case NesterovSpec():
+            return torch.optim.SGD(
+                params, spec.lr, momentum=spec.momentum, weight_decay=decay, nesterov=True
+            )
+        case AdamSpec():
+            return torch.optim.Adam(params, spec.lr, betas=spec.betas, weight_decay=decay)
+        case AggMoSpec():
+            return AggMo(params, spec.lr, betas=spec.betas, weight_decay=decay)
+        case _:
+            assert_never(spec)
+
+
+def build_schedule(
+    spec: ScheduleSpec | None, optimizer: torch.optim.Optimizer
+) -> LRScheduler | None:
+    """The learning rate schedule, stepped once per training step; None keeps the rate."""
+    match spec:
+        case None:
+            return None
+        case StepScheduleSpec():
+            return MultiStepLR(optimizer, list(spec.milestones), gamma=spec.decay)
+        case ExponentialScheduleSpec():
+            return StepLR(optimizer, spec.every_n_steps, gamma=spec.decay)
+        case _:
+            assert_never(spec)
+
+
+def build_projections(
+    per_update: UpdateProjectionSpec | None, per_epoch: EpochProjectionSpec | None
+) -> ProjectionSchedule:
+    """What projects raw weights during training, and when.
+
+    Args:
+        per_update: What happens after each update; None is nothing.
+        per_epoch: What happens at the start of epochs; None is nothing.
+    """
+    after_update = None if per_update is None else build_projection(per_update)
+    if per_epoch is None:
+        return ProjectionSchedule(per_update=after_update)
+    return ProjectionSchedule(
+        per_update=after_update,
+        per_epoch=build_projection(per_epoch),
+        every_n_epochs=per_epoch.every_n_epochs,
+        reset_optimizer=per_epoch.reset_optimizer,
+    )
+
+
+def build_projection(spec: UpdateProjectionSpec | EpochProjectionSpec) -> Projection:
+    """Maps a raw weight, whenever that happens."""
+    match spec:
+        case L2ProjectionSpec():
+            return projection("l_2", **bjorck_options(spec))
+        case LInfProjectedSpec():
+            return projection("l_inf_projected")
+        case LInfScaledSpec():
+            return projection("l_inf_scaled", scale_all=spec.scale_all)
+        case _:
+            assert_never(spec)
