@@ -53,7 +53,12 @@ def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Mo
             )
         case OrthogonalLinearSpec():
             return OrthogonalLinear(
-                in_features, out_features, method=spec.method, mode=spec.mode, bias=spec.bias
+                in_features,
+                out_features,
+                method=spec.method,
+                mode=spec.mode,
+                drift=spec.allowed_drift(),
+                bias=spec.bias,
             )
         case LInfProjectedLinearSpec():
             return LInfProjectedLinear(in_features, out_features, bias=spec.bias)

@@ -1,16 +1,16 @@
 """Optimizers, schedules and projections of a spec."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import assert_never
 
 import torch
-from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, StepLR
 
 from lnets.build.layers import bjorck_options
 from lnets.nn import ProjectionSchedule
+from lnets.nn.fused import Replicas
 from lnets.nn.projection import Projection, projection
-from lnets.optim import AggMo
+from lnets.optim import AggMo, row_groups
 from lnets.specs.optim import (
     AdamSpec,
     AggMoSpec,
@@ -30,20 +30,31 @@ from lnets.specs.projections import (
 )
 
 
-def build_optimizer(spec: OptimSpec, params: Iterable[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer, without its schedule."""
-    decay = spec.weight_decay
+def build_optimizer(specs: Sequence[OptimSpec], replicas: Replicas) -> torch.optim.Optimizer:
+    """One optimizer for all replicas, without its schedule.
+
+    Args:
+        specs: Of each replica; they differ in learning rate and weight decay only.
+        replicas: What it optimizes. Weight decay spares weights that are kept orthonormal.
+    """
+    spec = specs[0]
+    groups = row_groups(
+        replicas.rows,
+        replicas.gradients,
+        [{"lr": spec.lr, "weight_decay": spec.weight_decay} for spec in specs],
+        num_undecayed=replicas.num_kept_orthonormal,
+    )
     match spec:
         case SGDSpec():
-            return torch.optim.SGD(params, spec.lr, momentum=spec.momentum, weight_decay=decay)
+            return torch.optim.SGD(groups, momentum=spec.momentum)
         case NesterovSpec():
-            return torch.optim.SGD(
-                params, spec.lr, momentum=spec.momentum, weight_decay=decay, nesterov=True
-            )
+            return torch.optim.SGD(groups, momentum=spec.momentum, nesterov=True)
         case AdamSpec():
-            return torch.optim.Adam(params, spec.lr, betas=spec.betas, weight_decay=decay)
+            # The fused kernel needs weights without gaps.
+            whole = all(group["params"][0].is_contiguous() for group in groups)
+            return torch.optim.Adam(groups, betas=spec.betas, fused=whole)
         case AggMoSpec():
-            return AggMo(params, spec.lr, betas=spec.betas, weight_decay=decay)
+            return AggMo(groups, betas=spec.betas)
         case _:
             assert_never(spec)
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lnets.functional.tracing import is_tracing
+
 
 def group_sort(
     x: Float[Tensor, "*shape"], group_size: int, *, axis: int = -1
@@ -25,11 +27,10 @@ def group_sort(
         Anil, Lucas, Grosse (2019), arXiv:1811.05381.
     """
     grouped, within = _grouped(x, group_size, axis)
-    if torch.compiler.is_compiling():  # a compiler and an export know their own ways
+    if is_tracing():
         return grouped.sort(dim=within).values.flatten(within - 1, within)
-    if group_size == 2:
-        return _SortPairs.apply(grouped, within).flatten(within - 1, within)
-    return _Sort.apply(grouped, within)[0].flatten(within - 1, within)
+    function = _SortPairs if group_size == 2 else _Sort
+    return function.apply(grouped, within).flatten(within - 1, within)
 
 
 def maxout(
@@ -64,29 +65,13 @@ def _grouped(x: Tensor, group_size: int, axis: int) -> tuple[Tensor, int]:
     return x.unflatten(axis, (units // group_size, group_size)), axis
 
 
-class _OneDimension(torch.autograd.Function):
-    """Works along one negative dimension, so that `vmap` only adds another one in front."""
-
-    @classmethod
-    def vmap(cls, info: Any, in_dims: tuple[int | None, ...], *arguments: Any) -> tuple[Any, Any]:
-        """All tensors with the mapped dimension in front."""
-        fronted = [
-            argument
-            if not isinstance(argument, Tensor)
-            else argument.expand(info.batch_size, *argument.shape)
-            if dim is None
-            else argument.movedim(dim, 0)
-            for argument, dim in zip(arguments, in_dims, strict=True)
-        ]
-        result = cls.apply(*fronted)
-        return result, (0,) * len(result) if isinstance(result, tuple) else 0
-
-
-class _SortPairs(_OneDimension):
+class _SortPairs(torch.autograd.Function):
     """Both units of each pair in ascending order: two passes, where a sort needs several."""
 
     @staticmethod
-    def forward(x: Tensor, dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.dim = dim
         result = torch.empty_like(x)
         first, second = x.unbind(dim)
         low, high = result.unbind(dim)
@@ -95,21 +80,18 @@ class _SortPairs(_OneDimension):
         return result
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[0])
-        ctx.dim = inputs[1]
-
-    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         first, second = ctx.saved_tensors[0].unbind(ctx.dim)
         return _SwapPairs.apply(gradient, (first > second).to(gradient.dtype), ctx.dim), None
 
 
-class _SwapPairs(_OneDimension):
+class _SwapPairs(torch.autograd.Function):
     """Pairs exchanged where a mask is 1: the derivative of sorting them, and its own adjoint."""
 
     @staticmethod
-    def forward(x: Tensor, mask: Tensor, dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, mask: Tensor, dim: int) -> Tensor:
+        ctx.save_for_backward(mask)
+        ctx.dim = dim
         result = torch.empty_like(x)
         first, second = x.unbind(dim)
         low, high = result.unbind(dim)
@@ -120,48 +102,37 @@ class _SwapPairs(_OneDimension):
         return result
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
-        ctx.dim = inputs[2]
-
-    @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         return _SwapPairs.apply(gradient, ctx.saved_tensors[0], ctx.dim), None, None
 
 
-class _Sort(_OneDimension):
-    """Ascending order, and which unit went where."""
+class _Sort(torch.autograd.Function):
+    """Ascending order."""
 
     @staticmethod
-    def forward(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, dim: int) -> Tensor:
         if x.device.type == "cpu":
             # NumPy's order is five times faster than torch's at 64 × 256.
             order = torch.from_numpy(np.argsort(x.numpy(), axis=dim))
-            return x.gather(dim, order), order
-        return x.sort(dim=dim)
+        else:
+            order = x.argsort(dim=dim)
+        ctx.save_for_backward(order)
+        ctx.dim = dim
+        return x.gather(dim, order)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: tuple[Tensor, Tensor]) -> None:
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(output[1])
-        ctx.dim = inputs[1]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _Scatter.apply(gradient, ctx.saved_tensors[0], ctx.dim), None
 
 
-class _Scatter(_OneDimension):
+class _Scatter(torch.autograd.Function):
     """Puts units back to where a sort has taken them from; its adjoint is to take them."""
 
     @staticmethod
-    def forward(x: Tensor, order: Tensor, dim: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, order: Tensor, dim: int) -> Tensor:
+        ctx.save_for_backward(order)
+        ctx.dim = dim
         return torch.empty_like(x).scatter_(dim, order, x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-        ctx.save_for_backward(inputs[1])
-        ctx.dim = inputs[2]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:

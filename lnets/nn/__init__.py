@@ -10,7 +10,6 @@ from lnets.nn.linear import (
     BjorckLinear,
     LInfProjectedLinear,
     LipschitzLinear,
-    OrthogonalLinear,
     ParsevalL2Linear,
     SpectralNormLinear,
 )
@@ -21,6 +20,7 @@ from lnets.nn.networks.infogan import InfoGanDiscriminator
 from lnets.nn.networks.lenet import LeNet
 from lnets.nn.networks.lipschitz_resnet import LipschitzResNet
 from lnets.nn.networks.resnet import ResNet32, WideResNet32
+from lnets.nn.orthogonal import OrthogonalLinear
 from lnets.nn.plain import to_plain
 from lnets.nn.projection import ProjectionSchedule, project_weights_
 from lnets.nn.residual import LipschitzResidual, Residual

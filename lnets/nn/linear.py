@@ -1,7 +1,6 @@
 """Linear layers with a bound on their operator norm."""
 
 import math
-from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -9,11 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
 from lnets.functional.operator_norm import linf_norm_upper_bound, spectral_norm_upper_bound
-from lnets.functional.orthogonal import cayley, qr, retract, tangent_linear
 from lnets.functional.orthonormalize import bjorck, bjorck_iteration
-from lnets.functional.polar import polar, polar_express, polar_express_coefficients
 from lnets.functional.projections import project_l1_ball_rows
 from lnets.nn.effective import EffectiveWeight, shrunk_to_one
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """An affine map; a stack of weights maps a stack of inputs, and has biases of one row."""
+    if weight.ndim == 2:
+        return F.linear(x, weight, bias)
+    return x @ weight.mT if bias is None else torch.baddbmm(bias, x, weight.mT)
 
 
 class LipschitzLinear(EffectiveWeight):
@@ -52,7 +56,7 @@ class LipschitzLinear(EffectiveWeight):
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The affine map."""
-        return F.linear(x, self.effective_weight(), self.bias)
+        return affine(x, self.effective_weight(), self.bias)
 
     def extra_repr(self) -> str:
         """Shown by `print(module)`."""
@@ -103,82 +107,6 @@ class BjorckLinear(LipschitzLinear):
         """Shown by `print(module)`."""
         options = f"bjorck_iter={self.bjorck_iter}, bjorck_order={self.bjorck_order}"
         return f"{super().extra_repr()}, {options}"
-
-
-# Smallest singular value that polar_express must serve, relative to a bound on the largest.
-_LOWER = 1e-3
-
-Method = Literal["polar", "polar_express", "qr", "cayley"]
-Mode = Literal["forward", "retract"]
-
-
-class OrthogonalLinear(LipschitzLinear):
-    """Orthonormal up to rounding.
-
-    In `forward` mode the raw weight is free, and a method maps it. In `retract` mode the raw weight
-    is itself kept orthonormal: its gradient is the part along the orthonormal matrices, and
-    `project_` brings it back after each update. The forward is then a plain product.
-
-    Args:
-        in_features: Numbers per input.
-        out_features: Numbers per output.
-        method: `polar`, the nearest orthonormal matrix; `polar_express`, the same by products only;
-            `qr`; `cayley`. Of use in `forward` mode.
-        mode: `forward` or `retract`.
-        bias: Whether to add a bias.
-
-    Raises:
-        ValueError: If `method` or `mode` is unknown.
-    """
-
-    def __init__(
-        self,
-        in_features: int,
-        out_features: int,
-        *,
-        method: Method = "polar",
-        mode: Mode = "retract",
-        bias: bool = True,
-    ) -> None:
-        if method not in ("polar", "polar_express", "qr", "cayley"):
-            raise ValueError(f"`method` must be one of {get_args(Method)}, got {method!r}.")
-        if mode not in ("forward", "retract"):
-            raise ValueError(f"`mode` must be 'forward' or 'retract', got {mode!r}.")
-        super().__init__(in_features, out_features, bias=bias)
-        self.method = method
-        self.mode = mode
-        self._coefficients = polar_express_coefficients(_LOWER)
-
-    def map_weight(self, weight: Tensor) -> Tensor:
-        """The orthonormal matrix that the raw weight stands for."""
-        if self.mode == "retract":
-            return weight
-        match self.method:
-            case "polar":
-                return polar(weight)
-            case "polar_express":
-                return polar_express(weight, coefficients=self._coefficients)
-            case "qr":
-                return qr(weight)
-            case "cayley":
-                return cayley(weight)
-
-    def project_(self) -> None:
-        """In `retract` mode: back to the orthonormal matrices, on a GPU by two cubic steps."""
-        if self.mode == "retract":
-            # A GPU would have to be waited for to learn how many steps are enough.
-            self.weight.copy_(retract(self.weight, steps=2 if self.weight.is_cuda else None))
-
-    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        """The affine map."""
-        if self.mode == "retract" and self.training:
-            y = tangent_linear(x, self.weight)
-            return y if self.bias is None else y + self.bias
-        return super().forward(x)
-
-    def extra_repr(self) -> str:
-        """Shown by `print(module)`."""
-        return f"{super().extra_repr()}, method={self.method}, mode={self.mode}"
 
 
 class LInfProjectedLinear(LipschitzLinear):
@@ -233,12 +161,14 @@ class SpectralNormLinear(LipschitzLinear):
         with torch.no_grad():
             u = self.u
             for _ in range(self.power_iters if self.training else 0):
-                u = F.normalize(weight @ F.normalize(u @ weight, dim=0), dim=0)
+                u = F.normalize(F.normalize(u @ weight, dim=-1) @ weight.mT, dim=-1)
             if self.training:
                 self.u.copy_(u)
             u = u.clone()
-            v = F.normalize(u @ weight, dim=0)
-        return weight / (u @ (weight @ v)).clamp_min(torch.finfo(weight.dtype).tiny)
+            v = F.normalize(u @ weight, dim=-1)
+        # A stack's u is a row for each of its weights.
+        norm = ((u @ weight) * v).sum(dim=-1, keepdim=True)
+        return weight / norm.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
 class ParsevalL2Linear(LipschitzLinear):

@@ -13,19 +13,19 @@ from lnets.functional.orthonormalize import bjorck_iteration, spectral_scale
 from lnets.functional.projections import project_l1_ball_rows, scale_l1_rows
 from lnets.nn.conv import BCOPConv2d
 from lnets.nn.effective import EffectiveWeight
-from lnets.nn.linear import OrthogonalLinear
+from lnets.nn.orthogonal import OrthogonalLinear
 
 Projection = Callable[[Tensor], Tensor]
 """Maps a matrix of `out` rows to another of the same shape."""
 
 
 def l_2(
-    weight: Float[Tensor, "out in"],
+    weight: Float[Tensor, "*batch out in"],
     *,
     bjorck_iter: int = 20,
     bjorck_beta: float = 0.5,
     bjorck_order: int = 1,
-) -> Float[Tensor, "out in"]:
+) -> Float[Tensor, "*batch out in"]:
     """Draw a matrix towards orthonormal by Björck's iterations.
 
     First it is divided by an upper bound on its spectral norm, but only if that exceeds 1. So no
@@ -50,7 +50,7 @@ def l_2(
         raise ValueError(
             f"`bjorck_beta` must be in (0, 1), else the iteration diverges, got {bjorck_beta}."
         )
-    wide = weight.shape[0] <= weight.shape[1]
+    wide = weight.shape[-2] <= weight.shape[-1]
     w = weight if wide else weight.mT
     w = w / spectral_scale(w).clamp_min(1)
     for _ in range(bjorck_iter):
@@ -58,7 +58,7 @@ def l_2(
     return w if wide else w.mT
 
 
-def l_inf_projected(weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
+def l_inf_projected(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch out in"]:
     """Move every row to the nearest point of the L1 ball; rows inside keep every bit.
 
     Args:
@@ -68,8 +68,8 @@ def l_inf_projected(weight: Float[Tensor, "out in"]) -> Float[Tensor, "out in"]:
 
 
 def l_inf_scaled(
-    weight: Float[Tensor, "out in"], *, scale_all: bool = False
-) -> Float[Tensor, "out in"]:
+    weight: Float[Tensor, "*batch out in"], *, scale_all: bool = False
+) -> Float[Tensor, "*batch out in"]:
     """Divide rows by their L1 norm; zero rows stay zero.
 
     Args:
@@ -187,7 +187,9 @@ class ProjectionSchedule:
 def _apply_(project: Projection, model: nn.Module) -> None:
     with torch.no_grad():
         for weight in _raw_weights(model):
-            weight.copy_(project(weight.flatten(1)).view_as(weight))
+            # A kernel is a matrix of its patches; a stack of matrices is what it is.
+            matrix = weight.flatten(1) if weight.ndim == 4 else weight
+            weight.copy_(project(matrix).view_as(weight))
 
 
 def _raw_weights(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -28,7 +28,7 @@ class AggMo(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
         lr: float = 0.1,
         betas: Sequence[float] = (0.0, 0.9, 0.99),
         weight_decay: float = 0.0,

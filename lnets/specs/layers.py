@@ -59,6 +59,10 @@ class OrthogonalLinearSpec(Spec):
     method: Literal["polar", "polar_express", "qr", "cayley"] = "polar"
     """How `forward` maps: the nearest orthonormal matrix by eigenvectors or by products only, the
     QR decomposition, or the Cayley transform."""
+    drift: float | None = Field(None, ge=0, le=1)
+    """How far, in ‖WWᵀ − I‖, training may carry a `retract` weight away before it is brought back;
+    null is 0.1, 0 brings it back after each update. Bounds are proven of an orthonormal weight
+    whatever it is."""
     bias: bool = True
     """Whether the layer adds a bias."""
 
@@ -70,7 +74,14 @@ class OrthogonalLinearSpec(Spec):
                 "or set mode: forward"
             )
             raise rule_broken((("method",), message))
+        if self.mode == "forward" and self.drift is not None:
+            message = f"must be left out in mode forward, where nothing drifts, got {self.drift}"
+            raise rule_broken((("drift",), message))
         return self
+
+    def allowed_drift(self) -> float:
+        """In numbers."""
+        return 0.1 if self.drift is None else self.drift
 
 
 class LInfProjectedLinearSpec(Spec):

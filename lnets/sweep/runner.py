@@ -111,46 +111,67 @@ class InProcessRunner:
 def execute(group: Group) -> list[Result]:
     """Train every trial of a group and spool its record.
 
-    A trial that raises is spooled as failed; one that an earlier, killed worker has spooled
-    already is not run again.
+    Several are trained at once; should that fail, one by one, so that a trial is failed only by
+    itself. A trial that an earlier, killed worker has spooled already is not run again.
     """
     store = Store(Path(group.store))
-    results = []
-    for job in group.jobs:
-        record = store.spooled(job.trial_key)
-        if record is None or not record.finished:
-            # Weights without a spooled record: a worker died, perhaps after its driver committed.
-            tried = (store.artifacts(job.trial_key) / WEIGHTS).exists()
-            if tried and job.trial_key in store.ended().finished:
-                results.append(Result(trial_key=job.trial_key, status="completed"))
-                continue
-            record = _run(job, group, store)
-            store.put(record)
-        results.append(Result.of(record))
-    return results
+    results = {job.trial_key: _earlier(job, store) for job in group.jobs}
+    jobs = [job for job in group.jobs if results[job.trial_key] is None]
+    try:
+        records = _run(jobs, group, store) if jobs else []
+    except Exception:  # whatever a trial raises is its result, and must not end the sweep
+        records = [_run_alone(job, group, store) for job in jobs]
+    for record in records:
+        store.put(record)
+        results[record.trial_key] = Result.of(record)
+    return [result for result in results.values() if result is not None]
 
 
-def _run(job: Job, group: Group, store: Store) -> TrialRecord:
+def _earlier(job: Job, store: Store) -> Result | None:
+    record = store.spooled(job.trial_key)
+    if record is not None and record.finished:
+        return Result.of(record)
+    # Weights without a spooled record: a worker died, perhaps after its driver committed.
+    tried = (store.artifacts(job.trial_key) / WEIGHTS).exists()
+    if tried and job.trial_key in store.ended().finished:
+        return Result(trial_key=job.trial_key, status="completed")
+    return None
+
+
+def _run_alone(job: Job, group: Group, store: Store) -> TrialRecord:
+    started = datetime.now(UTC)
+    try:
+        (record,) = _run([job], group, store)
+    except Exception:  # as above
+        return failed_record(job, group.device, traceback.format_exc(), started)
+    return record
+
+
+def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
     # Commands that run nothing must start without torch.
-    from lnets.tasks.run import run_trial
+    from lnets.tasks.run import run_trials
 
     started = datetime.now(UTC)
-    curve: list[CurvePoint] = []
+    curves: list[list[CurvePoint]] = [[] for _ in jobs]
 
-    def report(step: int, metrics: Mapping[str, float]) -> None:
+    def report(index: int, step: int, metrics: Mapping[str, float]) -> None:
         seconds = (datetime.now(UTC) - started).total_seconds()
-        curve.extend(
+        curves[index].extend(
             CurvePoint(step=step, seconds=seconds, metric=metric, value=value)
             for metric, value in metrics.items()
         )
 
-    try:
-        experiment = ExperimentSpec.model_validate_json(job.config)
-        outcome = run_trial(
-            experiment, job.seed, device=group.device, threads=group.threads, report=report
-        )
+    outcomes = run_trials(
+        [ExperimentSpec.model_validate_json(job.config) for job in jobs],
+        [job.seed for job in jobs],
+        device=group.device,
+        threads=group.threads,
+        report=report,
+    )
+    for job, outcome in zip(jobs, outcomes, strict=True):
         _save(outcome, job, store.artifacts(job.trial_key))
-        return _record(
+    return [
+        _record(
             job,
             group.device,
             started,
@@ -159,8 +180,8 @@ def _run(job: Job, group: Group, store: Store) -> TrialRecord:
             train_seconds=outcome.metrics["train_seconds"],
             curve=tuple(curve),
         )
-    except Exception:  # whatever a trial raises is its result, and must not end the sweep
-        return failed_record(job, group.device, traceback.format_exc(), started)
+        for job, outcome, curve in zip(jobs, outcomes, curves, strict=True)
+    ]
 
 
 def failed_record(

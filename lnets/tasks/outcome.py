@@ -6,8 +6,9 @@ from typing import Literal, TypeAlias
 
 from torch import nn
 
-Report: TypeAlias = Callable[[int, Mapping[str, float]], None]
-"""Called with the step and the metrics of that moment, a point of the learning curve."""
+Report: TypeAlias = Callable[[int, int, Mapping[str, float]], None]
+"""Called with the index of a trial in its group, the step and the metrics of that moment: a point
+of the trial's learning curve."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""Run any experiment with one seed."""
+"""Run any experiments that can be trained side by side."""
+
+from collections.abc import Sequence
+from typing import assert_never
 
 import torch
 
@@ -7,22 +10,29 @@ from lnets.tasks import wasserstein
 from lnets.tasks.outcome import Outcome, Report
 
 
-def run_trial(
-    experiment: ExperimentSpec, seed: int, *, device: str, threads: int, report: Report
-) -> Outcome:
+def run_trials(
+    experiments: Sequence[ExperimentSpec],
+    seeds: Sequence[int],
+    *,
+    device: str,
+    threads: int,
+    report: Report,
+) -> list[Outcome]:
     """Train and evaluate; the same arguments give the same numbers on the same machine.
 
     Args:
-        experiment: What to do.
-        seed: Of every random stream.
+        experiments: What to do, one per trial; several must have one `fusion_key`.
+        seeds: Of every random stream of each trial.
         device: `cpu` or `cuda`.
         threads: That torch uses on the CPU. Part of the result: sums are split by threads.
-        report: Receives the learning curve.
+        report: Receives the learning curves.
 
     Raises:
         RuntimeError: From torch, when memory or the device fails.
     """
     torch.set_num_threads(threads)
-    match experiment:
+    match experiments[0]:
         case WassersteinSpec():
-            return wasserstein.train(experiment, seed, device=torch.device(device), report=report)
+            return wasserstein.train(experiments, seeds, device=torch.device(device), report=report)
+        case _:
+            assert_never(experiments[0])

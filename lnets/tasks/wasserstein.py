@@ -1,9 +1,8 @@
 """Bound the Wasserstein-1 distance between two distributions with a Lipschitz critic."""
 
-import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,139 +14,168 @@ from lnets.build import (
     build_projections,
     build_schedule,
 )
-from lnets.data.distributions import Distribution, known_wasserstein
-from lnets.functional.operator_norm import gamma
-from lnets.functional.transport import confidence_width, dual_value, exact_wasserstein
-from lnets.nn import certify, evaluation_error, project_
+from lnets.data.distributions import Distribution
+from lnets.nn.fused import Replicas
+from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.experiment import WassersteinSpec
+from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome, Report
 
-DELTA = 0.05
-"""Probability with which `wasserstein_lower_bound` may fail."""
-
-_MAX_EXACT = 5000
 # Seeds of the streams of one trial differ in these high bits, so that no stream repeats another's.
 _TRAINING_STREAM, _HELD_OUT_STREAM = 1 << 32, 2 << 32
+# Samples are drawn for many steps at once, as many as hold about this many numbers.
+_NUMBERS_AT_ONCE = 1 << 18
+_MOST_STEPS_AT_ONCE = 64
 
 
-def train(spec: WassersteinSpec, seed: int, *, device: torch.device, report: Report) -> Outcome:
-    """Train a critic, then bound the distance on samples it has not seen.
-
-    Args:
-        spec: The experiment.
-        seed: Of weights, training samples and held-out samples; the held-out samples depend on
-            nothing else, so that configurations are compared on the same ones.
-        device: Where to train; the bound is computed there too, in float64.
-        report: Called every `log_every` steps with `train_dual`, the dual value on the training
-            samples of these steps, not divided by a Lipschitz constant.
-    """
-    torch.manual_seed(seed)
-    samples = Generator(device).manual_seed(_TRAINING_STREAM + seed)
-    distrib1 = build_distribution(spec.distrib1, device)
-    distrib2 = build_distribution(spec.distrib2, device)
-    critic = build_critic(spec.model, spec.distrib1.shape).to(device)
-
-    def draw() -> Tensor:
-        return torch.cat([d.sample(spec.batch_size, samples) for d in (distrib1, distrib2)])
-
-    start = time.perf_counter()
-    steps, finite = _raise_dual(spec, critic, draw, report)
-    cost = _cost(time.perf_counter() - start, steps)
-    # Running statistics of batch normalisation overflow before its parameters do.
-    state = critic.state_dict().values()
-    if not finite or not all(torch.isfinite(tensor).all() for tensor in state):
-        return Outcome("diverged", cost, critic)
-    held_out = Generator(device).manual_seed(_HELD_OUT_STREAM + seed)
-    bounds = evaluate(critic, distrib1, distrib2, spec.test_sample_size, held_out)
-    if not all(math.isfinite(value) for value in bounds.values()):
-        return Outcome("diverged", cost, critic)
-    return Outcome("completed", bounds | cost, critic)
-
-
-def evaluate(
-    critic: nn.Module,
-    distrib1: Distribution,
-    distrib2: Distribution,
-    num_samples: int,
-    generator: Generator,
-) -> dict[str, float]:
-    """Bounds that a critic proves, in float64, on samples independent of it.
+def train(
+    specs: Sequence[WassersteinSpec], seeds: Sequence[int], *, device: torch.device, report: Report
+) -> list[Outcome]:
+    """Train critics side by side, then bound the distance on samples that they have not seen.
 
     Args:
-        critic: Any certifiable network with one output.
-        distrib1: Where the critic is high.
-        distrib2: Where the critic is low.
-        num_samples: Held-out samples of each distribution at most.
-        generator: Draws them.
-
-    Returns:
-        `wasserstein_estimate`, from whose dual value a bound on the rounding errors of this very
-        evaluation has been subtracted, `wasserstein_lower_bound`, `lipschitz_upper_bound`, and
-        `wasserstein_exact` with `tightness` unless there are too many samples for the exact value.
+        specs: The experiment of each trial; they differ in learning rate, weight decay and
+            gradient clipping only.
+        seeds: Of each trial's weights, training samples and held-out samples. The held-out samples
+            depend on nothing else, so that configurations are compared on the same ones.
+        device: Where to train; the bounds are computed there too, in float64.
+        report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
+            the training samples of these steps, not divided by a Lipschitz constant.
     """
-    critic = copy.deepcopy(critic).double().eval()
-    x = distrib1.held_out(num_samples, generator)
-    y = distrib2.held_out(num_samples, generator)
-    with torch.no_grad():
-        values1, values2 = critic(x).squeeze(1), critic(y).squeeze(1)
-        lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
-        error = evaluation_error(critic, torch.cat((x, y)))
-    # Each mean errs by what the critic's values err by, and by the roundings of its own sum.
-    size = max(float(values.abs().max()) for values in (values1, values2))
-    error = 2 * (error + gamma(len(x) + len(y)) * size)
-    estimate = (dual_value(values1, values2).item() - error) / lipschitz
-    width = confidence_width(
-        values1 / lipschitz,
-        values2 / lipschitz,
-        ranges=(distrib1.diameter, distrib2.diameter),
-        delta=DELTA,
+    distribs = (
+        build_distribution(specs[0].distrib1, device),
+        build_distribution(specs[0].distrib2, device),
     )
-    metrics = {
-        "wasserstein_estimate": estimate,
-        "wasserstein_lower_bound": estimate - width,
-        "lipschitz_upper_bound": lipschitz,
-    }
-    exact = known_wasserstein(distrib1, distrib2)
-    if exact is None and max(len(x), len(y)) <= _MAX_EXACT:
-        exact = exact_wasserstein(x, y)
-    if exact is not None:
-        metrics["wasserstein_exact"] = exact
-        if exact > 0:
-            metrics["tightness"] = estimate / exact
-    return metrics
+    run = _Run(specs, seeds, distribs, device)
+    run.train(report)
+    outcomes = []
+    for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
+        critic, cost = run.critic(i), run.cost(i)
+        finite = all(torch.isfinite(tensor).all() for tensor in critic.state_dict().values())
+        bounds = {}
+        if finite and i in run.alive:
+            held_out = Generator(device).manual_seed(_HELD_OUT_STREAM + seed)
+            bounds = evaluate(critic, *distribs, spec.test_sample_size, held_out)
+        if bounds and all(math.isfinite(value) for value in bounds.values()):
+            outcomes.append(Outcome("completed", bounds | cost, critic))
+        else:
+            outcomes.append(Outcome("diverged", cost, critic))
+    return outcomes
 
 
-def _raise_dual(
-    spec: WassersteinSpec, critic: nn.Module, draw: Callable[[], Tensor], report: Report
-) -> tuple[int, bool]:
-    """Train the critic on batches of both samples; the steps taken, and whether all was finite."""
-    optimizer = build_optimizer(spec.optim, critic.parameters())
-    schedule = build_schedule(spec.optim.schedule, optimizer)
-    projections = build_projections(spec.per_update_proj, spec.per_epoch_proj)
-    recent = torch.zeros((), device=next(critic.parameters()).device)
-    for step in range(1, spec.steps + 1):
-        if spec.epoch_steps is not None and (step - 1) % spec.epoch_steps == 0:
-            projections.start_epoch((step - 1) // spec.epoch_steps, critic, optimizer)
+class _Run:
+    """Critics in training, fewer as some diverge."""
+
+    def __init__(
+        self,
+        specs: Sequence[WassersteinSpec],
+        seeds: Sequence[int],
+        distribs: Sequence[Distribution],
+        device: torch.device,
+    ) -> None:
+        critics = []
+        for spec, seed in zip(specs, seeds, strict=True):
+            torch.manual_seed(seed)
+            critics.append(build_critic(spec.model, spec.distrib1.shape).to(device))
+        self._spec = spec = specs[0]
+        self._replicas = Replicas(critics)
+        self._optimizer = build_optimizer([spec.optim for spec in specs], self._replicas)
+        self._schedule = build_schedule(spec.optim.schedule, self._optimizer)
+        self._projections = build_projections(spec.per_update_proj, spec.per_epoch_proj)
+        norms = torch.tensor([[spec.optim.max_grad_norm or math.inf] for spec in specs])
+        self._max_norms = norms.to(device) if norms.isfinite().any() else None
+        self._device = device
+        self._distribs = distribs
+        self._generators = [Generator(device).manual_seed(_TRAINING_STREAM + s) for s in seeds]
+        self._drawn = torch.empty(0)
+        # Training minimizes the second sample's mean minus the first's, whose gradient is constant.
+        signs = torch.tensor([-1.0, 1.0], device=device).repeat_interleave(spec.batch_size)
+        self._signed_means = signs.unsqueeze(1) / spec.batch_size
+        self.alive = list(range(len(specs)))
+        """Trials that have not diverged."""
+        self._diverged: dict[int, nn.Module] = {}
+        self._seconds = [0.0] * len(specs)
+        self._steps = [0] * len(specs)
+
+    def train(self, report: Report) -> None:
+        """Take all steps, or as many as any critic can."""
+        recent = torch.zeros(len(self.alive), *self._signed_means.shape, device=self._device)
+        since, clock = 0, time.perf_counter()
+        for step, batch in zip(range(1, self._spec.steps + 1), self._batches(), strict=False):
+            self._start_epoch(step)
+            recent += self._step(batch)
+            if step % self._spec.log_every and step < self._spec.steps:
+                continue
+            duals = (-(recent * self._signed_means).sum(dim=(1, 2)) / (step - since)).tolist()
+            since, before, clock = step, clock, time.perf_counter()
+            for i, dual in zip(self.alive, duals, strict=True):
+                self._seconds[i] += (clock - before) / len(self.alive)
+                self._steps[i] = step
+                if math.isfinite(dual):
+                    report(i, step, {"train_dual": dual})
+            self._keep([math.isfinite(dual) for dual in duals])
+            if not self.alive:
+                break
+            recent = torch.zeros_like(recent[: len(self.alive)])
+
+    def critic(self, index: int) -> nn.Module:
+        """A trial's critic as it is now, or was when it diverged."""
+        if index in self._diverged:
+            return self._diverged[index]
+        return self._replicas.model(self.alive.index(index))
+
+    def cost(self, index: int) -> dict[str, float]:
+        """What training a trial has cost; critics in training at the same time share it."""
+        seconds = self._seconds[index]
+        return {"train_seconds": seconds, "steps_per_second": self._steps[index] / seconds}
+
+    def _step(self, batch: Tensor) -> Tensor:
+        """Update every critic once; what they said of the batch before."""
         # One forward for both samples: effective weights are computed once per step.
-        dual = dual_value(*critic(draw()).split(spec.batch_size))
-        optimizer.zero_grad()
-        (-dual).backward()
-        if spec.optim.max_grad_norm is not None:
-            nn.utils.clip_grad_norm_(critic.parameters(), spec.optim.max_grad_norm)
-        optimizer.step()
-        project_(critic)
-        projections.after_update(critic)
-        if schedule is not None:
-            schedule.step()
-        recent += dual.detach()
-        if step % spec.log_every == 0 or step == spec.steps:
-            train_dual = recent.item() / ((step - 1) % spec.log_every + 1)
-            if not math.isfinite(train_dual):
-                return step, False
-            report(step, {"train_dual": train_dual})
-            recent.zero_()
-    return spec.steps, True
+        values = self._replicas(batch)
+        self._replicas.backward(values, self._signed_means.expand_as(values))
+        if self._max_norms is not None:
+            clip_row_norms_(self._replicas.gradients, self._max_norms)
+        self._optimizer.step()
+        self._replicas.project_()
+        self._projections.after_update(self._replicas.network)
+        if self._schedule is not None:
+            self._schedule.step()
+        return values.detach()
 
+    def _start_epoch(self, step: int) -> None:
+        length = self._spec.epoch_steps
+        if length is not None and (step - 1) % length == 0:
+            network = self._replicas.network
+            self._projections.start_epoch((step - 1) // length, network, self._optimizer)
 
-def _cost(seconds: float, steps: int) -> dict[str, float]:
-    return {"train_seconds": seconds, "steps_per_second": steps / seconds}
+    def _batches(self) -> Iterator[Tensor]:
+        """Samples of both distributions for each critic, one batch after the other."""
+        spec = self._spec
+        numbers = 2 * spec.batch_size * spec.distrib1.size
+        steps = max(1, min(_MOST_STEPS_AT_ONCE, _NUMBERS_AT_ONCE // numbers))
+        while True:
+            self._drawn = torch.stack([self._draw(steps, g) for g in self._generators])
+            for k in range(steps):
+                yield self._drawn[:, k]
+
+    def _draw(self, steps: int, generator: Generator) -> Tensor:
+        n = self._spec.batch_size
+        samples = [d.sample(steps * n, generator).unflatten(0, (steps, n)) for d in self._distribs]
+        return torch.cat(samples, dim=1)
+
+    def _keep(self, finite: Sequence[bool]) -> None:
+        """Go on without the critics that have diverged."""
+        if all(finite):
+            return
+        for position, index in enumerate(self.alive):
+            if not finite[position]:
+                self._diverged[index] = self._replicas.model(position)
+        kept = [position for position, is_finite in enumerate(finite) if is_finite]
+        self.alive = [self.alive[position] for position in kept]
+        self._generators = [self._generators[position] for position in kept]
+        self._drawn = self._drawn[kept]
+        if self._max_norms is not None:
+            self._max_norms = self._max_norms[kept]
+        self._replicas.keep(kept)
+        keep_rows_(self._optimizer, kept, self._replicas.rows, self._replicas.gradients)

@@ -1,0 +1,192 @@
+"""Many replicas of one network as one stacked network, trained at once."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivation
+from lnets.nn.effective import EffectiveWeight
+from lnets.nn.linear import LipschitzLinear, affine
+from lnets.nn.orthogonal import OrthogonalLinear
+from lnets.nn.scale import Scale
+
+_OF_UNITS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Identity, Abs, Scale)
+_OPTION = (bool, int, float, str, tuple)
+_ALONG_AN_AXIS = (GroupSort, Maxout, Householder, NActivation)
+
+
+class Replicas:
+    """Networks of one architecture side by side, each with its weights in a row of one matrix.
+
+    An optimizer works on `rows` and `gradients` instead of on every weight. Several networks are
+    stacked, so that a layer does one batched product for all of them; none ever reads another's
+    numbers. A single one stays as it is, whatever its architecture.
+
+    Args:
+        models: The networks, on the device where they are to train. Their weights are copied.
+
+    Raises:
+        ValueError: If there are several that cannot be stacked.
+    """
+
+    def __init__(self, models: Sequence[nn.Module]) -> None:
+        self._pattern = copy.deepcopy(models[0])
+        self._stacked = len(models) > 1
+        if self._stacked:
+            _refuse_unequal(models)
+            self.network = _stacked(models[0])
+        else:
+            self.network = copy.deepcopy(models[0])
+        names = self._in_order()
+        self.rows = torch.stack(
+            [
+                torch.cat([model.get_parameter(name).detach().flatten() for name in names])
+                for model in models
+            ]
+        )
+        """All weights of each network, first those that a layer keeps orthonormal itself."""
+        self.gradients = torch.zeros_like(self.rows)
+        """Gradients of `rows`, as of the last `backward`."""
+        if self._stacked:
+            for name, buffer in self.network.named_buffers():
+                buffer.data = torch.stack([model.get_buffer(name) for model in models])
+                buffer.data = buffer.data.view(self._shape(name, buffer.shape[1:]))
+        self._bind()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __call__(self, x: Float[Tensor, "replicas batch *shape"]) -> Float[Tensor, "replicas ..."]:
+        """Each network's outputs for its own batch."""
+        return self.network(x) if self._stacked else self.network(x[0]).unsqueeze(0)
+
+    def backward(self, outputs: Tensor, gradient: Tensor) -> None:
+        """Set `gradients` to those of the sum of outputs times their own gradient."""
+        gradients = torch.autograd.grad(outputs, self._parameters, gradient)
+        flat = [g.reshape(len(self.rows), -1) for g in gradients]
+        torch.cat(flat, dim=1, out=self.gradients)
+
+    @property
+    def num_kept_orthonormal(self) -> int:
+        """How many of the first columns of `rows` layers keep orthonormal themselves."""
+        kept = (m for m in self._pattern.modules() if _keeps_orthonormal(m))
+        return sum(module.get_parameter("weight").numel() for module in kept)
+
+    def project_(self) -> None:
+        """Let every layer do what it does after an optimizer update."""
+        with torch.no_grad():
+            for layer in self._projecting:
+                layer.project_()
+
+    def model(self, index: int) -> nn.Module:
+        """One network with its weights of now, as it would be had it been trained alone."""
+        model = copy.deepcopy(self._pattern)
+        with torch.no_grad():
+            values = self.rows[index].split([self._sizes[name] for name in self._in_order()])
+            for name, value in zip(self._in_order(), values, strict=True):
+                parameter = model.get_parameter(name)
+                parameter.copy_(value.view(parameter.shape))
+            for name, buffer in model.named_buffers():
+                now = self.network.get_buffer(name)
+                buffer.copy_((now[index] if self._stacked else now).view(buffer.shape))
+        return model
+
+    def keep(self, indices: Sequence[int]) -> None:
+        """Go on with some of the networks only."""
+        self.rows = self.rows[list(indices)]
+        self.gradients = torch.zeros_like(self.rows)
+        if self._stacked:
+            for buffer in self.network.buffers():
+                buffer.data = buffer.data[list(indices)]
+        self._bind()
+
+    def _in_order(self) -> list[str]:
+        """Names of parameters in the order of their columns."""
+        kept = {f"{n}.weight" for n, m in self._pattern.named_modules() if _keeps_orthonormal(m)}
+        names = [name for name, _ in self._pattern.named_parameters()]
+        return sorted(names, key=lambda name: name not in kept)
+
+    def _bind(self) -> None:
+        """Make the network's parameters views of the rows."""
+        self._sizes = {name: p.numel() for name, p in self._pattern.named_parameters()}
+        self._parameters: list[Tensor] = []
+        first = 0
+        for name in self._in_order():
+            last = first + self._sizes[name]
+            shape = self._shape(name, self._pattern.get_parameter(name).shape)
+            parameter = self.network.get_parameter(name)
+            parameter.data = self.rows[:, first:last].view(shape)
+            self._parameters.append(parameter)
+            first = last
+        self._projecting = [m for m in self.network.modules() if isinstance(m, EffectiveWeight)]
+
+    def _shape(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
+        """Of a parameter or buffer in the network that trains."""
+        if not self._stacked:
+            return tuple(shape)
+        owner, _, last = name.rpartition(".")
+        matrix = last == "weight" and isinstance(
+            self._pattern.get_submodule(owner), (nn.Linear, LipschitzLinear)
+        )
+        # Whatever belongs to units gets a dimension for the batch.
+        return (len(self.rows), *shape) if matrix else (len(self.rows), 1, *shape)
+
+
+def why_not_stacked(model: nn.Module) -> str | None:
+    """The reason why several such networks must be trained one by one; None if they need not."""
+    for name, module in model.named_modules():
+        sequence = isinstance(module, nn.Sequential)
+        if sequence and type(module).forward is nn.Sequential.forward:
+            continue
+        if isinstance(module, nn.Dropout):
+            return f"`{name}`: Dropout draws one mask for all networks"
+        flattens = isinstance(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
+        along = isinstance(module, _ALONG_AN_AXIS) and module.axis == -1
+        if not (flattens or along or isinstance(module, (nn.Linear, LipschitzLinear, *_OF_UNITS))):
+            return f"`{name}`: a {type(module).__name__} works on one network at a time"
+    return None
+
+
+def _refuse_unequal(models: Sequence[nn.Module]) -> None:
+    reason = why_not_stacked(models[0])
+    if reason is not None:
+        raise ValueError(f"Networks cannot be stacked, {reason}.")
+    first = _architecture(models[0])
+    if any(_architecture(model) != first for model in models[1:]):
+        raise ValueError("Networks must have the same layers, shapes and options to be stacked.")
+
+
+def _architecture(model: nn.Module) -> list[object]:
+    """All that decides what a network computes from its weights."""
+    shapes = [(name, tensor.shape, tensor.dtype) for name, tensor in model.state_dict().items()]
+    options = [
+        (name, type(module), {k: v for k, v in vars(module).items() if isinstance(v, _OPTION)})
+        for name, module in model.named_modules()
+    ]
+    return [shapes, options]
+
+
+def _stacked(module: nn.Module) -> nn.Module:
+    match module:
+        case nn.Sequential():
+            return nn.Sequential(*(_stacked(child) for child in module))
+        case nn.Flatten():
+            return nn.Flatten(2)
+        case nn.Linear():
+            linear = _StackedLinear(1, 1, bias=module.bias is not None)
+            linear.in_features, linear.out_features = module.in_features, module.out_features
+            return linear
+        case _:
+            return copy.deepcopy(module)
+
+
+class _StackedLinear(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return affine(x, self.weight, self.bias)
+
+
+def _keeps_orthonormal(module: nn.Module) -> bool:
+    return isinstance(module, OrthogonalLinear) and module.mode == "retract"
