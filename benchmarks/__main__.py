@@ -2,10 +2,14 @@
 
 import sys
 
-from benchmarks import layers, sweep
+from benchmarks import certificate, layers, sweep
 from benchmarks.measurement import save
 
-BENCHES = {"layers": layers.measure, "sweep": sweep.measure}
+BENCHES = {
+    "certificate": certificate.measure,
+    "layers": layers.measure,
+    "sweep": sweep.measure,
+}
 
 
 def main() -> None:

@@ -17,6 +17,8 @@ _ENTRIES = 2**24
 # over kinks and cross many of them; near ones see what the Jacobian sees.
 _DISTANCES = (100.0, 0.1)
 _LENGTHS = (10.0, 0.1)
+# Pairs search at scales from 1 to 10 to the power of this, as no single one suits all networks.
+_SCALES = 2.0
 
 
 def empirical_lipschitz(
@@ -42,8 +44,8 @@ def empirical_lipschitz(
         points: Where the search starts, one per row.
         norm: Of inputs and outputs alike.
         steps: Steps of ascent.
-        step_size: Length of a step in that norm, in input units: ten times as long at first, a
-            tenth at last.
+        step_size: Length of a step in that norm, in input units, on the smallest scale; the largest
+            is a hundred times as large. Steps are ten times as long at first, a tenth at last.
         chunk: How many pairs move at once, which bounds the memory.
 
     Returns:
@@ -69,9 +71,10 @@ def _climb(
     """The largest slope that each pair met at one of its ends, and that end."""
     direction = _steepest(torch.randn_like(middle), norm)
     best, places = middle.new_full((len(middle),), -1.0), middle
+    scales = step_size * torch.logspace(0, _SCALES, len(middle)).to(middle)
     for step in range(steps + 1):
         done = step / steps if steps else 1.0
-        half = direction * (step_size * _between(_DISTANCES, done) / 2)
+        half = direction * _over(scales * _between(_DISTANCES, done) / 2, middle)
         ends = torch.stack((middle + half, middle - half))
         pulled = _pull(model, ends, norm)
         for end, gradient in zip(ends, pulled, strict=True):
@@ -80,10 +83,10 @@ def _climb(
             better = slopes > best
             best = torch.where(better, slopes, best)
             places = torch.where(_over(better, end), end, places)
-        towards, length = pulled[0] - pulled[1], step_size * _between(_LENGTHS, done)
+        towards, lengths = pulled[0] - pulled[1], scales * _between(_LENGTHS, done)
         # Where both ends lie in one linear piece, walk at random.
         towards = _unless_zero(towards, torch.randn_like(towards))
-        middle = middle + length * _steepest(towards, norm)
+        middle = middle + _over(lengths, middle) * _steepest(towards, norm)
         direction = _steepest(_unless_zero(pulled[0] + pulled[1], direction), norm)
     return best, places
 
