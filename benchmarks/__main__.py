@@ -2,11 +2,12 @@
 
 import sys
 
-from benchmarks import certificate, layers, sweep
+from benchmarks import certificate, evaluation, layers, sweep
 from benchmarks.measurement import save
 
 BENCHES = {
     "certificate": certificate.measure,
+    "evaluation": evaluation.measure,
     "layers": layers.measure,
     "sweep": sweep.measure,
 }
