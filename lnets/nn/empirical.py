@@ -33,10 +33,9 @@ def empirical_lipschitz(
     """The largest Jacobian norm that a search from some points finds, in float64.
 
     From every point a pair x, y climbs ‖f(x) − f(y)‖ / ‖x − y‖, whose supremum is the Lipschitz
-    constant. Unlike the norm of a Jacobian it has a gradient where f is piecewise linear. Each step
-    costs two evaluations of f and their backward: it turns the pair into the direction of that
-    gradient, a step of the power method, moves its middle along it, and draws the two together.
-    The search is in float32; the Jacobians at the steepest points that it met are exact.
+    constant, and which has a gradient even where f is piecewise linear. A step turns the pair as
+    the power method does, moves its middle along the gradient and draws its ends together. The
+    search is in float32; the Jacobians at the steepest points that it met are exact.
 
     Args:
         model: Differentiable almost everywhere; searched as it is in evaluation mode, with the
@@ -57,9 +56,8 @@ def empirical_lipschitz(
     # The plain twin keeps its weights in float64, where the layers would compute them anew.
     exact = to_plain(copy.deepcopy(model).eval()).requires_grad_(False)
     searched = copy.deepcopy(exact).float()
-    found = [
-        _climb(searched, x, norm, steps, step_size) for x in points.detach().float().split(chunk)
-    ]
+    starts = points.detach().float().split(chunk)
+    found = [_climb(searched, x, norm, steps, step_size) for x in starts]
     slopes, places = (torch.cat(parts) for parts in zip(*found, strict=True))
     steepest = places[slopes.topk(min(_EXACT, len(slopes))).indices]
     return _largest_norm(exact.double(), steepest.double(), norm)
