@@ -2,10 +2,15 @@
 
 import sys
 
-from benchmarks import layers, sweep
+from benchmarks import certificate, evaluation, layers, sweep
 from benchmarks.measurement import save
 
-BENCHES = {"layers": layers.measure, "sweep": sweep.measure}
+BENCHES = {
+    "certificate": certificate.measure,
+    "evaluation": evaluation.measure,
+    "layers": layers.measure,
+    "sweep": sweep.measure,
+}
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ class Measurement:
     def __str__(self) -> str:
         return (
             f"{self.bench} · {self.case}: ours {self.ours:.4g} {self.unit}, "
-            f"baseline {self.baseline:.4g} {self.unit}, ratio {self.ratio:.2f}"
+            f"baseline {self.baseline:.4g} {self.unit}, ratio {_brief(self.ratio)}"
         )
 
 
@@ -56,12 +56,16 @@ def save(measurements: list[Measurement]) -> None:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['bench']} | {row['case']} | {row['ratio']:.2f} | {row['ours']:.4g} | "
+        f"| {row['bench']} | {row['case']} | {_brief(row['ratio'])} | {row['ours']:.4g} | "
         f"{row['baseline']:.4g} | {row['unit']} | {row['machine']} | {row['commit']} | "
         f"{row['date']} |"
         for row in rows
     ]
     RESULTS.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+def _brief(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio < 1e4 else f"{ratio:.3g}"
 
 
 def _processor() -> str:
