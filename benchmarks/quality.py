@@ -1,8 +1,9 @@
 """Seconds of training until the figure that the original ends at, on one core.
 
 Ours is trained as shipped to its own end, once per seed; a seed whose end is below the figure
-counts as never. The original is trained once, until its own figure on held-out samples is first
-there, or until it is given up; evaluating it is outside its clock.
+counts as never. The original is trained once, until its own figure on held-out samples is there,
+or until it is given up; evaluating it is outside its clock. Its critic sways, so it is there at the
+middle of the first looks whose mean is; the case tells when a single look first was.
 """
 
 import math
@@ -20,6 +21,8 @@ from benchmarks.workloads import CLASSIFIER, CRITICS, original_turn, shipped, tr
 SEEDS = 3
 # Steps between two looks at the original.
 LOOK = 16
+# Looks in a mean.
+WINDOW = 16
 # What the original's own code has after its first epoch, measured once: cross entropy and steps.
 CROSS_ENTROPY, ORIGINAL_STEPS = 0.5745, 422
 ORIGINAL_TIMED = 3
@@ -54,16 +57,21 @@ def _original(name: str) -> tuple[float, str]:
     """Seconds of its training until the figure, and how it went."""
     critic = CRITICS[name]
     training = OriginalTraining(critic.original, seed=0)
-    seconds, best = 0.0, 0.0
+    seconds, looks = 0.0, list[tuple[float, float]]()
+    first = "never"
     while seconds < critic.cap and not training.ended:
         start = time.perf_counter()
         for _ in range(LOOK):
             training.step()
         seconds += time.perf_counter() - start
-        best = max(best, training.held_out_value())
-        if best >= critic.figure:
-            return seconds, f"original there after {training.steps} steps"
-    return seconds, f"original not there after {training.steps} steps, {best:.4f} at best"
+        looks.append((seconds, training.held_out_value()))
+        if first == "never" and looks[-1][1] >= critic.figure:
+            first = f"after {seconds:.3g} s"
+        recent = looks[-WINDOW:]
+        mean = statistics.mean(value for _, value in recent)
+        if len(recent) == WINDOW and mean >= critic.figure:
+            return recent[WINDOW // 2][0], f"original's first look there {first}"
+    return seconds, f"original at {mean:.4f} when given up, its first look there {first}"
 
 
 def _classifier() -> Measurement | None:
