@@ -13,17 +13,18 @@ BY_WORKLOAD = {"step": step.measure, "quality": quality.measure, "limit": limit.
 
 def main() -> None:
     """Measure, print and keep."""
-    names = [*BENCHES, *BY_WORKLOAD]
+    every = [*BENCHES, *BY_WORKLOAD]
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"one of {', '.join(names)}")
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"one of {', '.join(every)}")
     parser.add_argument("--only", choices=WORKLOADS, help="one workload of those by workload")
     given = parser.parse_args()
-    unknown = set(given.benches) - set(names)
-    if unknown:
-        parser.error(f"no bench {', '.join(sorted(unknown))}; there are: {', '.join(names)}")
+    known = list(BY_WORKLOAD) if given.only else every
+    names = given.benches or known
+    if unknown := set(names) - set(known):
+        parser.error(f"no bench {', '.join(sorted(unknown))} here; there are: {', '.join(known)}")
     workloads = [given.only] if given.only else WORKLOADS
     measurements = []
-    for name in given.benches or names:
+    for name in names:
         measurements += _measured(name, workloads)
     for measurement in measurements:
         print(measurement)
