@@ -1,9 +1,11 @@
-"""Run the benchmarks: all, or those named. `python -m benchmarks sweep`."""
+"""Run the benchmarks: all, or those named. `python -m benchmarks step --only absolute_value`."""
 
-import sys
+import argparse
+from collections.abc import Sequence
 
-from benchmarks import certificate, evaluation, layers, sweep
-from benchmarks.measurement import save
+from benchmarks import certificate, evaluation, layers, limit, quality, step, sweep
+from benchmarks.measurement import Measurement, save
+from benchmarks.workloads import WORKLOADS
 
 BENCHES = {
     "certificate": certificate.measure,
@@ -11,18 +13,33 @@ BENCHES = {
     "layers": layers.measure,
     "sweep": sweep.measure,
 }
+BY_WORKLOAD = {"step": step.measure, "quality": quality.measure, "limit": limit.measure}
 
 
 def main() -> None:
     """Measure, print and keep."""
-    names = sys.argv[1:] or list(BENCHES)
-    unknown = set(names) - set(BENCHES)
-    if unknown:
-        sys.exit(f"no bench {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}")
-    measurements = [measurement for name in names for measurement in BENCHES[name]()]
+    every = [*BENCHES, *BY_WORKLOAD]
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"one of {', '.join(every)}")
+    parser.add_argument("--only", choices=WORKLOADS, help="one workload of those by workload")
+    given = parser.parse_args()
+    known = list(BY_WORKLOAD) if given.only else every
+    names = given.benches or known
+    if unknown := set(names) - set(known):
+        parser.error(f"no bench {', '.join(sorted(unknown))} here; there are: {', '.join(known)}")
+    workloads = [given.only] if given.only else WORKLOADS
+    measurements = []
+    for name in names:
+        measurements += _measured(name, workloads)
     for measurement in measurements:
         print(measurement)
-    save(measurements)
+    save(measurements, only=given.only or "")
+
+
+def _measured(name: str, workloads: Sequence[str]) -> list[Measurement]:
+    if name in BY_WORKLOAD:
+        return BY_WORKLOAD[name](workloads)
+    return BENCHES[name]()
 
 
 if __name__ == "__main__":

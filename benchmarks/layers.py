@@ -1,7 +1,6 @@
 """A training step through one orthonormal layer: ours, the original's algorithm, the peers."""
 
 import copy
-import math
 import statistics
 import time
 import warnings
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.measurement import Measurement
+from benchmarks.original import OriginalBjorckLinear
 from lnets.nn import BjorckLinear, OrthogonalLinear, project_
 
 SHAPES = [(128, 128), (784, 1024), (1024, 1024), (1024, 10)]
@@ -19,29 +19,6 @@ WARM_UP_STEPS = 20
 SECONDS = 6.0
 # Largest |σ − 1| that counts as orthonormal here.
 QUALITY = 1e-5
-
-
-class OriginalBjorckLinear(nn.Linear):
-    """The original's algorithm written plainly: 20 iterations of order 1 from W / √(out·in).
-
-    Its initial singular values are 1/√in, its Gram matrix is out × out, and autograd goes through
-    all iterations.
-    """
-
-    def __init__(self, in_features: int, out_features: int) -> None:
-        super().__init__(in_features, out_features)
-        nn.init.orthogonal_(self.weight, gain=1 / math.sqrt(in_features))
-
-    def effective_weight(self) -> Tensor:
-        """After 20 iterations, converged or not."""
-        w = self.weight.mT / math.sqrt(self.in_features * self.out_features)
-        for _ in range(20):
-            w = 1.5 * w - 0.5 * (w @ (w.mT @ w))
-        return w.mT
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The affine map."""
-        return nn.functional.linear(x, self.effective_weight(), self.bias)
 
 
 def layers(in_features: int, out_features: int) -> dict[str, nn.Module]:

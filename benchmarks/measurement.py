@@ -1,6 +1,7 @@
 """One ratio, and the files that ratios are kept in."""
 
 import json
+import math
 import platform
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ class Measurement:
     bench: str
     case: str
     ours: float
+    """Infinite where ours never gets there."""
     baseline: float
     unit: str
     """Of both; smaller is better."""
@@ -34,18 +36,25 @@ class Measurement:
         )
 
 
-def save(measurements: list[Measurement]) -> None:
-    """Replace what was measured before of the same benches, and write the page of all."""
+def save(measurements: list[Measurement], *, only: str = "") -> None:
+    """Replace what was measured before of the same benches, and write the page of all.
+
+    Args:
+        measurements: What was measured.
+        only: How the cases begin that were measured, where not all of a bench were.
+    """
     rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     measured = {measurement.bench for measurement in measurements}
-    rows = [row for row in rows if row["bench"] not in measured]
+    rows = [row for row in rows if row["bench"] not in measured or not row["case"].startswith(only)]
     stamp = {
         "machine": f"{_processor()}, {platform.system()}",
         "commit": code_commit(),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
     for measurement in measurements:
-        rows.append({**asdict(measurement), "ratio": measurement.ratio, **stamp})
+        row = {**asdict(measurement), "ratio": measurement.ratio, **stamp}
+        # JSON has no infinity.
+        rows.append({**row, "ours": row["ours"] if math.isfinite(row["ours"]) else None})
     RESULTS.write_text(json.dumps(rows, indent=2) + "\n")
     lines = [
         "# Benchmarks",
@@ -56,7 +65,7 @@ def save(measurements: list[Measurement]) -> None:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['bench']} | {row['case']} | {_brief(row['ratio'])} | {row['ours']:.4g} | "
+        f"| {row['bench']} | {row['case']} | {_brief(row['ratio'])} | {_shown(row['ours'])} | "
         f"{row['baseline']:.4g} | {row['unit']} | {row['machine']} | {row['commit']} | "
         f"{row['date']} |"
         for row in rows
@@ -66,6 +75,10 @@ def save(measurements: list[Measurement]) -> None:
 
 def _brief(ratio: float) -> str:
     return f"{ratio:.2f}" if ratio < 1e4 else f"{ratio:.3g}"
+
+
+def _shown(value: float | None) -> str:
+    return "never" if value is None else f"{value:.4g}"
 
 
 def _processor() -> str:

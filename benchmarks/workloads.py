@@ -1,0 +1,105 @@
+"""The workloads that ours and the original are compared on, and how ours trains."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from benchmarks.classifier import PROJECT_EVERY, Classifier, noise
+from benchmarks.original import (
+    ABSOLUTE_VALUE,
+    HIGH_DIMENSIONAL_CONE,
+    THREE_CONES,
+    OriginalClassifier,
+    OriginalConfig,
+    OriginalTraining,
+)
+from lnets.specs.experiment import WassersteinSpec
+from lnets.specs.load import load_sweep
+from lnets.tasks.run import run_trials
+
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+
+
+@dataclass(frozen=True)
+class Critic:
+    """A critic to train: ours as the sweep of the same name ships it, and the original's."""
+
+    original: OriginalConfig
+    figure: float
+    """The tightness that the original ends at, measured once with its own code."""
+    cap: float
+    """Seconds after which the original is given up."""
+
+
+CRITICS = {
+    "absolute_value": Critic(ABSOLUTE_VALUE, 0.9955, 150),
+    "high_dimensional_cone": Critic(HIGH_DIMENSIONAL_CONE, 0.9975, 500),
+    "three_cones": Critic(THREE_CONES, 0.852, 600),
+}
+CLASSIFIER = "fc_maxmin"
+WORKLOADS = (*CRITICS, CLASSIFIER)
+
+Turn = Callable[[int], float]
+"""Trains some steps, and returns the seconds that they took."""
+
+
+def shipped(name: str) -> WassersteinSpec:
+    """The experiment of a sweep that the project ships."""
+    return load_sweep(SWEEPS / f"{name}.yaml").experiment
+
+
+def train_ours(experiment: WassersteinSpec, seed: int) -> dict[str, float]:
+    """Metrics of one trial, trained as any trial is; the only function that knows how.
+
+    Raises:
+        RuntimeError: If it diverges.
+    """
+    (outcome,) = run_trials(
+        [experiment], [seed], device="cpu", threads=1, report=lambda trial, step, metrics: None
+    )
+    if outcome.status != "completed":
+        raise RuntimeError(f"A trial must not diverge, got {outcome} of seed {seed}.")
+    return outcome.metrics
+
+
+def our_turn(name: str) -> Turn:
+    """Our training, from the start in each turn; a classifier goes on."""
+    if name == CLASSIFIER:
+        generator, images = torch.Generator().manual_seed(0), noise()
+        classifier = Classifier(seed=0)
+
+        def classify(steps: int) -> float:
+            # As many retractions in every turn.
+            whole = math.ceil(steps / PROJECT_EVERY) * PROJECT_EVERY
+            took = _timed(lambda: classifier.step(*images.batch(generator)), whole)
+            return took * steps / whole
+
+        return classify
+    experiment = shipped(name)
+
+    def turn(steps: int) -> float:
+        short = experiment.model_copy(update={"steps": steps, "test_sample_size": 2})
+        return train_ours(short, seed=0)["train_seconds"]
+
+    return turn
+
+
+def original_turn(name: str) -> Turn:
+    """The original's training, which goes on from turn to turn."""
+    if name == CLASSIFIER:
+        generator, images = torch.Generator().manual_seed(0), noise()
+        classifier = OriginalClassifier(seed=0)
+        return lambda steps: _timed(lambda: classifier.step(*images.batch(generator)), steps)
+    training = OriginalTraining(CRITICS[name].original, seed=0)
+    return lambda steps: _timed(training.step, steps)
+
+
+def _timed(step: Callable[[], object], steps: int) -> float:
+    start = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return time.perf_counter() - start
