@@ -75,7 +75,7 @@ def _network(name: str) -> tuple[nn.Module, int]:
     if name == CLASSIFIER:
         return Classifier(seed=0).model, BATCH
     experiment = shipped(name)
-    return build_model(experiment.model, experiment.distrib1.size), 2 * experiment.batch_size
+    return build_model(experiment.model, experiment.distrib1.shape), 2 * experiment.batch_size
 
 
 def _product_turn() -> Turn:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lnets.build import build_critic, build_optimizer
+from lnets.nn.fused import Replicas
 from lnets.specs.load import load_sweep
 from lnets.sweep.plan import make_plan
 from tests.conftest import REPOSITORY
@@ -20,7 +21,7 @@ def test_every_configuration_builds(file: Path) -> None:
     assert not plan.skipped
     for experiment in {trial.config_key: trial.experiment for trial in plan.trials}.values():
         model = build_critic(experiment.model, experiment.distrib1.shape)
-        build_optimizer(experiment.optim, model.parameters())
+        build_optimizer([experiment.optim], Replicas([model]))
 
 
 def test_the_readme_lists_them_all() -> None:

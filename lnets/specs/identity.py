@@ -6,7 +6,7 @@ import json
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.sweep import SweepSpec
 
-BEHAVIOUR_VERSION = 1
+BEHAVIOUR_VERSION = 2
 """Raised whenever the same experiment and seed would give other numbers than before."""
 
 
@@ -28,6 +28,18 @@ def config_key(experiment: ExperimentSpec) -> str:
 def trial_key(experiment: ExperimentSpec, seed: int) -> str:
     """Identity of a trial: SHA-256 in hex digits."""
     return _digest(f"{BEHAVIOUR_VERSION}\n{seed}\n{canonical_json(experiment)}")
+
+
+def fusion_key(experiment: ExperimentSpec) -> str:
+    """Equal for experiments that can be trained side by side, if their networks can at all.
+
+    They differ in learning rate, size of the weight decay and clipping at most: all else decides
+    shapes or what is computed.
+    """
+    optim = experiment.optim
+    alike = {"lr": 1.0, "weight_decay": float(optim.weight_decay > 0), "max_grad_norm": None}
+    common = experiment.model_copy(update={"optim": optim.model_copy(update=alike)})
+    return _digest(canonical_json(common))
 
 
 def sweep_id(sweep: SweepSpec) -> str:

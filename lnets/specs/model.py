@@ -48,6 +48,12 @@ class FullyConnectedSpec(HiddenLayersSpec):
         """The last layer's units."""
         return self.layers[-1:]
 
+    def why_not_stacked(self) -> str | None:
+        """Dropout draws one mask for all."""
+        if self.dropout or self.input_dropout:
+            return "dropout draws one mask for all networks that are trained together"
+        return None
+
 
 ModelSpec = Annotated[
     FullyConnectedSpec

@@ -55,6 +55,10 @@ class NetworkSpec(Spec):
     def output_shape(self, shape: Shape) -> Shape:
         """What comes out of inputs of a shape that fits."""
 
+    def why_not_stacked(self) -> str | None:
+        """Why several such networks must be trained one by one; None if they need not."""
+        return "only fully connected networks are trained together"
+
 
 class HiddenLayersSpec(NetworkSpec):
     """A network with one kind of activation after its hidden layers."""

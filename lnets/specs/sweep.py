@@ -1,6 +1,6 @@
 """A sweep: one question, as a person writes it."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
@@ -14,9 +14,16 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 SeedCount = Annotated[int, Field(ge=1, le=10_000)]
 SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
+FuseCount = Annotated[int, Field(ge=1, le=4096)]
 Seeds = Annotated[
     Annotated[SeedCount, Tag("count")] | Annotated[SeedList, Tag("list")],
     Discriminator(lambda value: "list" if isinstance(value, (list, tuple)) else "count"),
+]
+
+
+Fuse = Annotated[
+    Annotated[Literal["auto", "off"], Tag("word")] | Annotated[FuseCount, Tag("count")],
+    Discriminator(lambda value: "word" if isinstance(value, str) else "count"),
 ]
 
 
@@ -36,7 +43,13 @@ class ResourcesSpec(Spec):
         return gpu
 
     max_concurrent: int | None = Field(None, ge=1)
-    """Trials that run at the same time at most; null: as many as fit."""
+    """Groups of trials that run at the same time at most; null: as many as fit."""
+    fuse: Fuse = "auto"
+    """How many trials that differ only in seed, learning rate, weight decay and clipping are
+    trained together as one stacked network: `auto` where that is faster (narrow networks on a CPU,
+    most on a GPU), `off`, or a number. Rows and curves stay per trial."""
+    memory: float | None = Field(None, gt=0)
+    """GiB that trials trained together may take, by an estimate; null sets no bound."""
 
 
 class TableSpec(Spec):

@@ -16,6 +16,7 @@ from lnets.results.live import Live
 from lnets.results.records import SweepRecord
 from lnets.results.store import Store
 from lnets.specs.identity import BEHAVIOUR_VERSION, canonical_json, resolved_json
+from lnets.sweep.grouping import make_groups
 from lnets.sweep.plan import Plan, Trial
 from lnets.sweep.progress import Progress, Watcher
 from lnets.sweep.runner import Group, Job, Runner
@@ -53,6 +54,7 @@ def submit(
         dashboard: Address that `status` shows while the sweep runs.
 
     Raises:
+        SpecError: If a trial needs more memory than the sweep allows.
         StoreError: If results cannot be committed; they stay spooled.
         ClusterError: If the runner fails.
         KeyboardInterrupt: If the run is interrupted; what has ended is committed first.
@@ -60,12 +62,14 @@ def submit(
     commit = code_commit()
     store.commit()
     trials = missing(plan, store)
+    tried = store.ended().attempts
+    grouped = make_groups(trials, plan.sweep.resources, runner.workers, tried)
     live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
     live.beat(())
     if trials or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
     with _writer(store, live, progress):
-        groups = _groups(plan, trials, store, commit, progress)
+        groups = _groups(plan, grouped, store, commit, progress)
         if interrupted is not None:
             groups = _until(interrupted, groups)
         runner.run(groups, Watcher(progress, store, changed))
@@ -122,31 +126,42 @@ def _until(interrupted: threading.Event, groups: Iterator[Group]) -> Iterator[Gr
 
 
 def _groups(
-    plan: Plan, trials: Sequence[Trial], store: Store, commit: str | None, progress: Progress
+    plan: Plan,
+    groups: Sequence[Sequence[Trial]],
+    store: Store,
+    commit: str | None,
+    progress: Progress,
 ) -> Iterator[Group]:
     attempts = store.ended().attempts
     resources = plan.sweep.resources
-    for trial in trials:
-        if trial.trial_key in store.seen.finished:  # another driver on this store was faster
-            progress.done += 1
-            continue
-        job = Job(
-            trial_key=trial.trial_key,
-            config_key=trial.config_key,
-            sweep_id=plan.sweep_id,
-            name=plan.sweep.name,
-            label=trial.label,
-            seed=trial.seed,
-            attempt=attempts.get(trial.trial_key, 0) + 1,
-            commit=commit,
-            config=canonical_json(trial.experiment),
-        )
-        yield Group(
-            jobs=(job,),
-            store=str(store.root),
-            device="cuda" if resources.gpu else "cpu",
-            threads=resources.cpu,
-        )
+    for group in groups:
+        # Another driver on this store may have been faster.
+        trials = [trial for trial in group if trial.trial_key not in store.seen.finished]
+        progress.done += len(group) - len(trials)
+        if trials:
+            yield Group(
+                jobs=tuple(
+                    _job(plan, trial, attempts.get(trial.trial_key, 0) + 1, commit)
+                    for trial in trials
+                ),
+                store=str(store.root),
+                device="cuda" if resources.gpu else "cpu",
+                threads=resources.cpu,
+            )
+
+
+def _job(plan: Plan, trial: Trial, attempt: int, commit: str | None) -> Job:
+    return Job(
+        trial_key=trial.trial_key,
+        config_key=trial.config_key,
+        sweep_id=plan.sweep_id,
+        name=plan.sweep.name,
+        label=trial.label,
+        seed=trial.seed,
+        attempt=attempt,
+        commit=commit,
+        config=canonical_json(trial.experiment),
+    )
 
 
 def _sweep_record(plan: Plan, commit: str | None) -> SweepRecord:

@@ -1,6 +1,7 @@
 """What a submission would run: the dry run."""
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from lnets.errors import NotFoundError
 from lnets.results.query import mean_train_seconds
 from lnets.results.store import Store
 from lnets.sweep.driver import missing
+from lnets.sweep.grouping import make_groups, why_alone
 from lnets.sweep.plan import Plan, Skipped, expected_seconds
 
 
@@ -25,6 +27,10 @@ class Preview:
     done: int
     to_run: tuple[str, ...]
     """Labels, in the order of running."""
+    groups: int
+    """Groups of trials to run, each trained at once by one worker of a machine like this."""
+    alone: tuple[str, ...]
+    """Reasons why some are trained one by one."""
     skipped: tuple[Skipped, ...]
     expected_train_seconds: float | None
     """Of all trials to run together; None where the store knows nothing of them."""
@@ -42,6 +48,8 @@ class Preview:
         ]
         if self.to_run:
             lines.append(f"training time of these: {_duration(self.expected_train_seconds)}")
+            lines.append(f"trained together: {self.groups} groups of {len(self.to_run)} trials")
+        lines += [f"one by one: {reason}" for reason in self.alone]
         lines += [f"  {label}" for label in self.to_run]
         lines += [
             f"  skipped {json.dumps(skipped.overrides)}: {skipped.reason}"
@@ -55,11 +63,15 @@ def preview(plan: Plan, folder: Path) -> Preview:
     try:
         store = Store(folder)
     except NotFoundError:
-        to_run, known = list(plan.trials), {}
+        to_run, known, tried = list(plan.trials), {}, frozenset[str]()
     else:
         to_run = missing(plan, store)
         known = mean_train_seconds(store)
+        tried = frozenset(store.ended().attempts)
     seconds = expected_seconds(plan, known)
+    resources = plan.sweep.resources
+    workers = max(1, (os.cpu_count() or 1) // resources.cpu)
+    reasons = [why_alone(trial.experiment) for trial in to_run] if resources.fuse != "off" else []
     return Preview(
         plan.sweep.name,
         plan.sweep_id,
@@ -68,6 +80,8 @@ def preview(plan: Plan, folder: Path) -> Preview:
         len(plan.trials),
         len(plan.trials) - len(to_run),
         tuple(trial.label for trial in to_run),
+        len(make_groups(to_run, resources, workers, tried)),
+        tuple(dict.fromkeys(reason for reason in reasons if reason is not None)),
         plan.skipped,
         sum(seconds[trial.trial_key] for trial in to_run) if seconds else None,
     )

@@ -110,6 +110,15 @@ class RayRunner:
     def __exit__(self, *_: object) -> None:
         ray.shutdown()
 
+    @property
+    def workers(self) -> int:
+        """Groups that run at the same time."""
+        there, asked = ray.cluster_resources(), self._resources
+        fit = [int(there["CPU"] // asked.cpu)]
+        if asked.gpu:
+            fit.append(int(there["GPU"] / asked.gpu))
+        return min(fit) if asked.max_concurrent is None else min(*fit, asked.max_concurrent)
+
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
         with (

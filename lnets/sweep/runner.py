@@ -89,6 +89,10 @@ class Listener(Protocol):
 class Runner(Protocol):
     """Executes groups until there are no more."""
 
+    @property
+    def workers(self) -> int:
+        """Groups that run at the same time."""
+
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one, as workers become free.
 
@@ -100,6 +104,8 @@ class Runner(Protocol):
 
 class InProcessRunner:
     """One group after the other, in this process: for debugging, and where Ray cannot run."""
+
+    workers = 1
 
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one."""

@@ -173,6 +173,8 @@ class _Run:
                 self._diverged[index] = self._replicas.model(position)
         kept = [position for position, is_finite in enumerate(finite) if is_finite]
         self.alive = [self.alive[position] for position in kept]
+        if not kept:
+            return
         self._generators = [self._generators[position] for position in kept]
         self._drawn = self._drawn[kept]
         if self._max_norms is not None:

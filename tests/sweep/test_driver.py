@@ -52,7 +52,7 @@ def test_a_driver_killed_again_and_again_in_process(
     tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path, plan_of_kills: int
 ) -> None:
     """Each life ends some milliseconds after its first new trial, at another point of the work."""
-    spec = write({**tiny, "seeds": 60})
+    spec = write({**tiny, "seeds": 60, "resources": {"fuse": 2}})
     store = tmp_path / "store"
     chance = random.Random(plan_of_kills)
     for _ in range(3):

@@ -154,9 +154,10 @@ class TestRayRunner(RunnerContract):
     ) -> None:
         from ray.util.state import list_tasks
 
-        run(sweep(tiny, name="shown"), store, ray_runner)
+        alone = sweep(tiny, name="shown", resources={"fuse": "off"})
+        run(alone, store, ray_runner)
         assert ray_runner.dashboard.startswith("http://127.0.0.1:")
-        labels = {trial.label for trial in make_plan(sweep(tiny, name="shown")).trials}
+        labels = {trial.label for trial in make_plan(alone).trials}
         wait_for(
             lambda: (
                 labels

@@ -8,9 +8,9 @@ from torch import nn
 from lnets.nn import BjorckLinear
 from lnets.specs.experiment import WassersteinSpec
 from lnets.specs.metrics import WASSERSTEIN
+from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome
-from lnets.tasks.run import run_trial
-from lnets.tasks.wasserstein import evaluate, train
+from lnets.tasks.run import run_trials
 
 DIGITS = {"type": "image_samples", "dataset": "digits"}
 
@@ -23,12 +23,12 @@ def spec(tiny: dict[str, Any], **changes: Any) -> WassersteinSpec:
 
 def outcome(experiment: WassersteinSpec, seed: int = 0) -> tuple[Outcome, list[Any]]:
     curve: list[Any] = []
-    ended = run_trial(
-        experiment,
-        seed,
+    (ended,) = run_trials(
+        [experiment],
+        [seed],
         device="cpu",
         threads=1,
-        report=lambda step, metrics: curve.append((step, dict(metrics))),
+        report=lambda trial, step, metrics: curve.append((step, dict(metrics))),
     )
     return ended, curve
 
@@ -232,9 +232,10 @@ def test_projections_happen_before_every_nth_epoch_but_the_first(
     original = torch.optim.SGD.step
 
     def spied(self: torch.optim.SGD, closure: None = None) -> None:
-        weights = [p for p in self.param_groups[0]["params"] if p.ndim == 2]
-        rows = torch.cat([weight.abs().sum(dim=1) for weight in weights])
-        seen.append((torch.allclose(rows, torch.ones_like(rows)), not self.state))
+        # A row of four weights of one input, their biases, and one weight of four inputs.
+        numbers = self.param_groups[0]["params"][0][0].abs()
+        sums = torch.cat((numbers[:4], numbers[8:12].sum(dim=0, keepdim=True)))
+        seen.append((torch.allclose(sums, torch.ones(5)), not self.state))
         original(self, closure)
 
     monkeypatch.setattr(torch.optim.SGD, "step", spied)
@@ -257,6 +258,80 @@ def test_a_gpu_gives_a_bound_too(tiny: dict[str, Any]) -> None:
     experiment = spec(
         tiny, optim={"type": "adam", "lr": 0.01}, steps=300, batch_size=32, test_sample_size=500
     )
-    ended = train(experiment, 0, device=torch.device("cuda"), report=lambda step, metrics: None)
+    (ended,) = run_trials(
+        [experiment], [0], device="cuda", threads=1, report=lambda trial, step, metrics: None
+    )
     assert ended.status == "completed"
     assert 0.9 < ended.metrics["tightness"] <= 1
+
+
+LINEAR = [
+    {"type": "orthogonal"},
+    {"type": "orthogonal", "mode": "forward"},
+    {"type": "bjorck", "bjorck_iter": 3},
+    {"type": "l_inf_projected"},
+    {"type": "spectral_normal"},
+    {"type": "standard"},
+]
+
+
+def together(experiments: list[WassersteinSpec], seeds: list[int]) -> tuple[list[Outcome], Any]:
+    curves: list[Any] = [[] for _ in seeds]
+    ended = run_trials(
+        experiments,
+        seeds,
+        device="cpu",
+        threads=1,
+        report=lambda trial, step, metrics: curves[trial].append((step, metrics["train_dual"])),
+    )
+    return ended, curves
+
+
+@pytest.mark.parametrize("linear", LINEAR, ids=str)
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "aggmo"])
+def test_a_trial_trained_with_others_has_the_numbers_it_has_alone(
+    tiny: dict[str, Any], linear: dict[str, Any], optimizer: str
+) -> None:
+    """Batched products sum in another order; in 30 steps that grows to 1e-4 at most."""
+    tiny["experiment"]["model"] |= {"layers": [8, 8, 1], "linear": linear}
+    tiny["experiment"] |= {"steps": 30, "batch_size": 8, "log_every": 7}
+    optims = [{"lr": 1e-3}, {"lr": 3e-3, "weight_decay": 0.1}, {"lr": 3e-3, "max_grad_norm": 0.1}]
+    experiments = [
+        spec(tiny, optim={"type": optimizer, **optim}, per_update_proj=None) for optim in optims
+    ]
+    ended, curves = together(experiments, [3, 4, 5])
+    for experiment, seed, one, curve in zip(experiments, (3, 4, 5), ended, curves, strict=True):
+        alone, expected = outcome(experiment, seed)
+        assert [step for step, _ in curve] == [7, 14, 21, 28, 30]
+        assert [v for _, v in curve] == pytest.approx(
+            [m["train_dual"] for _, m in expected], abs=1e-4
+        )
+        assert without_times(one.metrics) == pytest.approx(without_times(alone.metrics), abs=1e-3)
+
+
+def test_one_that_diverges_disturbs_no_other(tiny: dict[str, Any]) -> None:
+    tiny["experiment"]["model"] |= {"layers": [8, 1], "linear": {"type": "standard"}}
+    tiny["experiment"] |= {"steps": 20, "log_every": 5}
+    good = spec(tiny, optim={"type": "sgd", "lr": 0.01})
+    bad = spec(tiny, optim={"type": "sgd", "lr": 1e3})
+    ended, curves = together([good, bad, good], [0, 1, 2])
+    assert [one.status for one in ended] == ["completed", "diverged", "completed"]
+    assert len(curves[1]) < len(curves[0]) == 4
+    expected, _ = together([good, good], [0, 2])
+    for i, j in ((0, 0), (2, 1)):
+        assert without_times(ended[i].metrics) == pytest.approx(
+            without_times(expected[j].metrics), abs=1e-5
+        )
+    assert set(ended[1].metrics) == {"train_seconds", "steps_per_second"}
+    ended, _ = together([bad, bad], [0, 1])
+    assert [one.status for one in ended] == ["diverged", "diverged"]
+
+
+@pytest.mark.parametrize("linear", LINEAR[:3], ids=str)
+def test_weight_decay_leaves_orthonormal_weights_as_they_are(
+    tiny: dict[str, Any], linear: dict[str, Any]
+) -> None:
+    tiny["experiment"]["model"] |= {"layers": [8, 8, 1], "linear": linear}
+    decayed = spec(tiny, optim={"type": "adam", "lr": 0.01, "weight_decay": 10.0}, steps=50)
+    metrics = outcome(decayed)[0].metrics
+    assert 0.99 < metrics["lipschitz_upper_bound"] <= 1 + 1e-9
