@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from benchmarks.classifier import BATCH, PROJECT_EVERY, Classifier
+from benchmarks.classifier import BATCH, Classifier
 from benchmarks.measurement import Measurement
 from benchmarks.step import alternately
 from benchmarks.workloads import CLASSIFIER, Turn, our_turn, shipped
@@ -24,8 +24,7 @@ def measure(workloads: Sequence[str]) -> list[Measurement]:
     torch.set_num_threads(1)
     found = []
     for name in workloads:
-        every = PROJECT_EVERY if name == CLASSIFIER else 1
-        gflop = useful_flops(*_network(name), project_every=every) / 1e9
+        gflop = useful_flops(*_network(name)) / 1e9
         step, product = alternately((our_turn(name), _product_turn()))
         case = f"{name}, {gflop:.3g} GFLOP per step"
         peak = 2 * SIDE**3 / 1e9
@@ -36,22 +35,23 @@ def measure(workloads: Sequence[str]) -> list[Measurement]:
     return found
 
 
-def useful_flops(model: nn.Module, rows: int, *, project_every: int = 1) -> float:
-    """Of all products that a step cannot do without; a retraction is one cubic step.
+def useful_flops(model: nn.Module, rows: int) -> float:
+    """Of all products that a step cannot do without.
+
+    A retraction after each update is one cubic step; one now and then counts as nothing.
 
     Args:
         model: Whose linear layers count.
         rows: Inputs of one forward.
-        project_every: Steps from one retraction to the next.
 
     Raises:
         TypeError: If there is a layer whose products nobody has counted.
     """
     layers = [layer for layer in model.modules() if hasattr(layer, "in_features")]
-    return sum(_layer_flops(layer, rows, project_every, layer is layers[0]) for layer in layers)
+    return sum(_layer_flops(layer, rows, layer is layers[0]) for layer in layers)
 
 
-def _layer_flops(layer: nn.Module, rows: int, project_every: int, first: bool) -> float:
+def _layer_flops(layer: nn.Module, rows: int, first: bool) -> float:
     if not isinstance(layer, (nn.Linear, BjorckLinear, OrthogonalLinear)):
         raise TypeError(f"`useful_flops` must know every layer, got {type(layer).__name__}.")
     short, long = sorted((layer.in_features, layer.out_features))
@@ -64,7 +64,7 @@ def _layer_flops(layer: nn.Module, rows: int, project_every: int, first: bool) -
             return flops + 3 * layer.bjorck_iter * cubic
         case OrthogonalLinear(mode="retract"):
             # Another product finds the gradient's part along the orthonormal matrices.
-            return flops + thin + cubic / project_every
+            return flops + thin + (0 if layer.drift else cubic)
         case nn.Linear():
             return flops
     raise TypeError(f"`useful_flops` must know every mode, got {layer}.")

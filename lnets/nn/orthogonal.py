@@ -1,5 +1,6 @@
 """A linear layer that is orthonormal up to rounding."""
 
+import math
 from typing import Literal, get_args
 
 from jaxtyping import Float
@@ -37,9 +38,10 @@ class OrthogonalLinear(LipschitzLinear):
         method: `polar`, the nearest orthonormal matrix; `polar_express`, the same by products only;
             `qr`; `cayley`. Of use in `forward` mode.
         mode: `forward` or `retract`.
-        drift: In `retract` mode, how far training may carry the weight away, in ‖WWᵀ − I‖_F,
-            before it is brought back. 0 brings it back after each update; more is cheaper. In
-            evaluation it is orthonormal anyway. Of no effect on a GPU.
+        drift: In `retract` mode, how far from 1 training may carry the squares of the singular
+            values, as a root mean square, before the weight is brought back. 0 brings it back
+            after each update; more is cheaper. In evaluation the weight is orthonormal
+            anyway. Of no effect on a GPU.
         bias: Whether to add a bias.
 
     Raises:
@@ -98,7 +100,9 @@ class OrthogonalLinear(LipschitzLinear):
         elif self.drift == 0:
             weight.copy_(retract(weight))
         else:
-            drifted = orthonormality_defect(weight) > self.drift
+            # Beyond a defect of 1 in one direction the way back is long.
+            most = min(1.0, self.drift * math.sqrt(min(weight.shape[-2:])))
+            drifted = orthonormality_defect(weight) > most
             if drifted.all():
                 weight.copy_(retract(weight))
             elif drifted.any():

@@ -60,9 +60,9 @@ class OrthogonalLinearSpec(Spec):
     """How `forward` maps: the nearest orthonormal matrix by eigenvectors or by products only, the
     QR decomposition, or the Cayley transform."""
     drift: float | None = Field(None, ge=0, le=1)
-    """How far, in ‖WWᵀ − I‖, training may carry a `retract` weight away before it is brought back;
-    null is 0.1, 0 brings it back after each update. Bounds are proven of an orthonormal weight
-    whatever it is."""
+    """How far from 1 training may carry the squares of a `retract` weight's singular values, as a
+    root mean square, before it is brought back; null is 0.05, 0 brings it back after each update.
+    Bounds are proven of an orthonormal weight whatever it is."""
     bias: bool = True
     """Whether the layer adds a bias."""
 
@@ -81,7 +81,7 @@ class OrthogonalLinearSpec(Spec):
 
     def allowed_drift(self) -> float:
         """In numbers."""
-        return 0.1 if self.drift is None else self.drift
+        return 0.05 if self.drift is None else self.drift
 
 
 class LInfProjectedLinearSpec(Spec):
