@@ -3,13 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from benchmarks import certificate, evaluation, layers, limit, quality, step, sweep
+from benchmarks import certificate, evaluation, fused, layers, limit, quality, step, sweep
 from benchmarks.measurement import Measurement, save
 from benchmarks.workloads import WORKLOADS
 
 BENCHES = {
     "certificate": certificate.measure,
     "evaluation": evaluation.measure,
+    "fused": fused.measure,
     "layers": layers.measure,
     "sweep": sweep.measure,
 }

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.trainable import Trainable
@@ -18,8 +19,8 @@ from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.ray_runner import RayRunner
 
-TRIALS = 200
-ROUNDS = 5
+# Trials of a sweep, and rounds of ours and the bare loop in turn.
+ROUNDS = {100: 5, 500: 3, 2000: 1}
 
 
 class _Nothing(Trainable):
@@ -50,31 +51,32 @@ class _Clock(tune.Callback):
 def measure() -> list[Measurement]:
     """Seconds per trial after the first has ended, ours with every row committed.
 
-    The median of rounds in turn: a bare loop of the same length varies threefold.
+    Every trial is one of Ray's, and trains alone. Medians, because a bare loop of the same length
+    varies threefold from round to round. Of the longest sweep also how much slower the last
+    hundred are than the first, and the memory that the driver has gained.
     """
-    baselines, ours = [], []
-    for _ in range(ROUNDS):
-        with RayRunner(ResourcesSpec()) as runner:
-            baselines.append(_bare())
-            ours.append(_ours(runner))
-    print(f"  seconds per trial, bare: {baselines}, ours: {ours}")
-    return [
-        Measurement(
-            "sweep",
-            f"{TRIALS} near-zero trials",
-            statistics.median(ours),
-            statistics.median(baselines),
-            "s/trial",
+    measurements = []
+    for trials, rounds in ROUNDS.items():
+        baselines, ours = [], []
+        for _ in range(rounds):
+            with RayRunner(ResourcesSpec()) as runner:
+                baselines.append(_bare(trials))
+                ours.append(_ours(trials, runner))
+        case = f"{trials} near-zero trials"
+        row = Measurement(
+            "sweep", case, statistics.median(ours), statistics.median(baselines), "s/trial"
         )
-    ]
+        print(f"  {row}; bare: {baselines}, ours: {ours}", flush=True)
+        measurements.append(row)
+    return measurements
 
 
-def _bare() -> float:
+def _bare(trials: int) -> float:
     clock = _Clock()
     with tempfile.TemporaryDirectory() as folder:
         tune.Tuner(
             tune.with_resources(_Nothing, {"cpu": 1}),
-            param_space={"value": tune.grid_search(list(range(TRIALS)))},
+            param_space={"value": tune.grid_search(list(range(trials)))},
             tune_config=tune.TuneConfig(reuse_actors=True),
             run_config=tune.RunConfig(
                 storage_path=folder,
@@ -84,30 +86,32 @@ def _bare() -> float:
             ),
         ).fit()
         end = time.perf_counter()
-    return (end - clock.first) / (TRIALS - 1)
+    return (end - clock.first) / (trials - 1)
 
 
-def _ours(runner: RayRunner) -> float:
-    plan = make_plan(_near_zero())
+def _ours(trials: int, runner: RayRunner) -> float:
+    plan = make_plan(_near_zero(trials))
     progress = Progress.of(plan, 0)
-    first = 0.0
+    ended: list[float] = []
+    memory = psutil.Process().memory_info().rss
 
     def changed() -> None:
-        nonlocal first
-        if progress.ended and not first:
-            first = time.perf_counter()
+        ended.extend([time.perf_counter()] * (progress.ended - len(ended)))
 
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder), create=True)
         submit(plan, store, runner, progress, changed)
         end = time.perf_counter()
         committed = len(store.ended().finished)
-    if committed != TRIALS:
-        raise RuntimeError(f"All {TRIALS} trials must be in the store, got {committed}.")
-    return (end - first) / (TRIALS - 1)
+    if committed != trials:
+        raise RuntimeError(f"All {trials} trials must be in the store, got {committed}.")
+    gained = (psutil.Process().memory_info().rss - memory) / 2**20
+    first, last = ended[100 - 1] - ended[0], ended[-1] - ended[-100]
+    print(f"  {trials}: hundred first {first:.2f} s, last {last:.2f} s; {gained:.0f} MB gained")
+    return (end - ended[0]) / (trials - 1)
 
 
-def _near_zero() -> SweepSpec:
+def _near_zero(trials: int) -> SweepSpec:
     shell = {"type": "multi_spherical_shell", "dim": 1}
     return SweepSpec.model_validate(
         {
@@ -127,7 +131,8 @@ def _near_zero() -> SweepSpec:
                 "batch_size": 1,
                 "test_sample_size": 2,
             },
-            "search": {"optim.lr": tuple(0.001 * (i + 1) for i in range(TRIALS))},
+            "search": {"optim.lr": tuple(0.001 * (i + 1) for i in range(trials))},
             "seeds": 1,
+            "resources": {"fuse": "off"},
         }
     )

@@ -61,7 +61,7 @@ class OrthogonalLinearSpec(Spec):
     QR decomposition, or the Cayley transform."""
     drift: float | None = Field(None, ge=0, le=1)
     """How far from 1 training may carry the squares of a `retract` weight's singular values, as a
-    root mean square, before it is brought back; null is 0.05, 0 brings it back after each update.
+    root mean square, before it is brought back; null is 0.01, 0 brings it back after each update.
     Bounds are proven of an orthonormal weight whatever it is."""
     bias: bool = True
     """Whether the layer adds a bias."""
@@ -81,7 +81,7 @@ class OrthogonalLinearSpec(Spec):
 
     def allowed_drift(self) -> float:
         """In numbers."""
-        return 0.05 if self.drift is None else self.drift
+        return 0.01 if self.drift is None else self.drift
 
 
 class LInfProjectedLinearSpec(Spec):
