@@ -24,7 +24,7 @@ from lnets.nn.orthogonal import OrthogonalLinear
 from lnets.nn.plain import to_plain
 from lnets.nn.projection import ProjectionSchedule, project_weights_
 from lnets.nn.residual import LipschitzResidual, Residual
-from lnets.nn.rounding import evaluation_error
+from lnets.nn.rounding import evaluate_with_error, evaluation_error
 from lnets.nn.scale import Scale
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "certify",
     "dead_unit_rates",
     "empirical_lipschitz",
+    "evaluate_with_error",
     "evaluation_error",
     "max_min",
     "project_",

@@ -33,10 +33,20 @@ def evaluation_error(model: nn.Module, x: Tensor) -> float:
     Source:
         Higham (2002), Accuracy and Stability of Numerical Algorithms, section 3.5.
     """
+    return evaluate_with_error(model, x)[1]
+
+
+def evaluate_with_error(model: nn.Module, x: Tensor) -> tuple[Tensor, float]:
+    """The outputs of a network, and `evaluation_error` of them.
+
+    Args:
+        model: As there.
+        x: As there.
+    """
     with torch.no_grad():
-        _, error = _chain_error(chain(model), x, 0.0)
+        outputs, error = _chain_error(chain(model), x, 0.0)
     # The roundings of this formula itself are far below the slack of γₙ₊₂ over γₙ.
-    return error * (1 + 1e-9)
+    return outputs, error * (1 + 1e-9)
 
 
 def _chain_error(

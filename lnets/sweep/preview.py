@@ -48,7 +48,7 @@ class Preview:
         ]
         if self.to_run:
             lines.append(f"training time of these: {_duration(self.expected_train_seconds)}")
-            lines.append(f"trained together: {self.groups} groups of {len(self.to_run)} trials")
+            lines.append(f"groups, each trained at once: {self.groups}")
         lines += [f"one by one: {reason}" for reason in self.alone]
         lines += [f"  {label}" for label in self.to_run]
         lines += [

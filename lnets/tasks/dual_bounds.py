@@ -8,7 +8,7 @@ from torch import Generator, nn
 from lnets.data.distributions import Distribution, known_wasserstein
 from lnets.functional.operator_norm import gamma
 from lnets.functional.transport import confidence_width, dual_value, exact_wasserstein
-from lnets.nn import certify, evaluation_error
+from lnets.nn import certify, evaluate_with_error
 
 DELTA = 0.05
 """Probability with which `wasserstein_lower_bound` may fail."""
@@ -41,9 +41,9 @@ def evaluate(
     x = distrib1.held_out(num_samples, generator)
     y = distrib2.held_out(num_samples, generator)
     with torch.no_grad():
-        values1, values2 = critic(x).squeeze(1), critic(y).squeeze(1)
+        values, error = evaluate_with_error(critic, torch.cat((x, y)))
         lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
-        error = evaluation_error(critic, torch.cat((x, y)))
+    values1, values2 = values.squeeze(1).split((len(x), len(y)))
     # Each mean errs by what the critic's values err by, and by the roundings of its own sum.
     size = max(float(values.abs().max()) for values in (values1, values2))
     error = 2 * (error + gamma(len(x) + len(y)) * size)
