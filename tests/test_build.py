@@ -239,6 +239,7 @@ def test_schedules_drop_the_rate_when_they_say() -> None:
         "none": None,
         "step": {"type": "step", "milestones": (2, 3), "decay": 0.1},
         "exp": {"type": "exp", "decay": 0.5, "every_n_steps": 2},
+        "linear": {"type": "linear", "end": 4},
     }.items():
         spec = optim(type="sgd", lr=1.0, schedule=schedule)
         optimizer = build_optimizer([spec], Replicas([nn.Linear(1, 1)]))
@@ -252,3 +253,4 @@ def test_schedules_drop_the_rate_when_they_say() -> None:
     assert rates["none"] == [1.0] * 5
     assert rates["step"] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
     assert rates["exp"] == pytest.approx([1, 1, 0.5, 0.5, 0.25])
+    assert rates["linear"] == pytest.approx([1, 0.75, 0.5, 0.25, 0])

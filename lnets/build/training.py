@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import assert_never
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler, MultiStepLR, StepLR
+from torch.optim.lr_scheduler import LinearLR, LRScheduler, MultiStepLR, StepLR
 
 from lnets.build.layers import bjorck_options
 from lnets.nn import ProjectionSchedule
@@ -15,6 +15,7 @@ from lnets.specs.optim import (
     AdamSpec,
     AggMoSpec,
     ExponentialScheduleSpec,
+    LinearScheduleSpec,
     NesterovSpec,
     OptimSpec,
     ScheduleSpec,
@@ -70,6 +71,8 @@ def build_schedule(
             return MultiStepLR(optimizer, list(spec.milestones), gamma=spec.decay)
         case ExponentialScheduleSpec():
             return StepLR(optimizer, spec.every_n_steps, gamma=spec.decay)
+        case LinearScheduleSpec():
+            return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=spec.end)
         case _:
             assert_never(spec)
 

@@ -111,9 +111,10 @@ def _retracted(w: Tensor) -> Tensor:
     enough = 4 * torch.finfo(w.dtype).eps * max(25.0, math.sqrt(w.shape[-2]))
     for _ in range(_MOST_STEPS):
         error = _gram_error(w)
-        defects = torch.linalg.matrix_norm(error)
+        defects = torch.linalg.vector_norm(error, dim=(-2, -1))
         # What is not finite cannot be brought back, and must not keep the others from it.
-        finite = [defect for defect in defects.flatten().tolist() if math.isfinite(defect)]
+        each = [defects.item()] if w.ndim == 2 else defects.flatten().tolist()
+        finite = [defect for defect in each if math.isfinite(defect)]
         worst = max(finite, default=0.0)
         if worst <= enough:
             break
@@ -179,7 +180,9 @@ class _TangentLinear(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         x, weight, y = ctx.saved_tensors
         replicas, (out, in_) = weight.shape[:-2], weight.shape[-2:]
-        g, xs, ys = (t.reshape(*replicas, -1, t.shape[-1]) for t in (gradient, x, y))
+        g, xs, ys = gradient, x, y
+        if x.ndim != weight.ndim:
+            g, xs, ys = (t.reshape(*replicas, -1, t.shape[-1]) for t in (gradient, x, y))
         add = torch.baddbmm if replicas else torch.addmm
         # The gradient is G = gᵀx without its normal part, ½(GWᵀ + WGᵀ)W for a wide W. The products
         # with W are thin as well: GWᵀ = gᵀy and WᵀG = (gW)ᵀx. What is cheaper depends on the rows.
@@ -200,4 +203,4 @@ class _TangentLinear(torch.autograd.Function):
         else:
             thin = add(g, gx, weight.mT, alpha=-0.5).mT @ xs
             result = add(thin, ys.mT, gx, alpha=-0.5)
-        return (None if gx is None else gx.reshape(x.shape)), result
+        return (None if gx is None else gx.view(x.shape)), result

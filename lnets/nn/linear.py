@@ -43,10 +43,12 @@ class LipschitzLinear(EffectiveWeight):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Orthonormal weight, bias uniform in ±1/√in."""
+        """Orthonormal weight, bias uniform in ±1/√(the larger of in and out)."""
         nn.init.orthogonal_(self.weight)
         if self.bias is not None:
-            bound = 1 / math.sqrt(self.in_features)
+            # An orthonormal weight with more rows than columns has short rows: a bias as large as
+            # nn.Linear's would put the kinks of activations where no data are.
+            bound = 1 / math.sqrt(max(self.in_features, self.out_features))
             nn.init.uniform_(self.bias, -bound, bound)
 
     def prove_weight(self, weight: Tensor) -> Tensor:

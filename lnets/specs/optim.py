@@ -41,7 +41,17 @@ class ExponentialScheduleSpec(Spec):
     """Steps between two multiplications."""
 
 
-ScheduleSpec = Annotated[StepScheduleSpec | ExponentialScheduleSpec, Field(discriminator="type")]
+class LinearScheduleSpec(Spec):
+    """The learning rate falls in a straight line to 0."""
+
+    type: Literal["linear"]
+    end: StepCount
+    """Training step at which it is 0."""
+
+
+ScheduleSpec = Annotated[
+    StepScheduleSpec | ExponentialScheduleSpec | LinearScheduleSpec, Field(discriminator="type")
+]
 
 
 class _Optimizer(Spec):
