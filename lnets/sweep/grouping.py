@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lnets.errors import SpecError
@@ -55,17 +55,21 @@ def make_groups(
         key = trial.trial_key if alone else fusion_key(trial.experiment)
         alike.setdefault(key, []).append(trial)
     order = {trial.trial_key: i for i, trial in enumerate(trials)}
-    groups = []
+    groups: list[tuple[Trial, ...]] = []
     for members in alike.values():
         most = most_together(members[0].experiment, resources)
         count = math.ceil(len(members) / most)
         if resources.fuse == "auto":
             count = max(count, min(workers, len(members)))
-        ends = [round(len(members) * i / count) for i in range(count + 1)]
-        for first, last in itertools.pairwise(ends):
-            # Neighbours with equal hyperparameters share an optimizer's passes.
-            groups.append(tuple(sorted(members[first:last], key=lambda t: t.config_key)))
+        groups += _evenly(members, count)
     return sorted(groups, key=lambda group: min(order[t.trial_key] for t in group))
+
+
+def _evenly(members: Sequence[Trial], count: int) -> Iterator[tuple[Trial, ...]]:
+    ends = [round(len(members) * i / count) for i in range(count + 1)]
+    for first, last in itertools.pairwise(ends):
+        # Neighbours with equal hyperparameters share an optimizer's passes.
+        yield tuple(sorted(members[first:last], key=lambda trial: trial.config_key))
 
 
 def most_together(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:

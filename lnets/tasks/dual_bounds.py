@@ -3,7 +3,7 @@
 import copy
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from lnets.data.distributions import Distribution, known_wasserstein
 from lnets.functional.operator_norm import gamma
@@ -59,10 +59,16 @@ def evaluate(
         "wasserstein_lower_bound": estimate - width,
         "lipschitz_upper_bound": lipschitz,
     }
-    exact = known_wasserstein(distrib1, distrib2)
-    if exact is None and max(len(x), len(y)) <= _MAX_EXACT:
-        exact = exact_wasserstein(x, y)
+    exact = _exact(distrib1, distrib2, x, y)
     if exact is None:
         return metrics
     tightness = {"tightness": estimate / exact} if exact > 0 else {}
     return {**metrics, "wasserstein_exact": exact, **tightness}
+
+
+def _exact(distrib1: Distribution, distrib2: Distribution, x: Tensor, y: Tensor) -> float | None:
+    """The distance of the distributions where it is known, else of the samples if they are few."""
+    known = known_wasserstein(distrib1, distrib2)
+    if known is not None or max(len(x), len(y)) > _MAX_EXACT:
+        return known
+    return exact_wasserstein(x, y)
