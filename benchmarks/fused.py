@@ -11,9 +11,9 @@ from lnets.tasks.run import run_trials
 
 WIDTHS = (32, 64, 128, 192, 256)
 REPLICAS = (1, 4, 16, 64)
-ROUNDS = 5
-# Steps of one by one in a round, so that a round takes a fraction of a second.
-STEPS = 200
+ROUNDS = 3
+# Steps in a round: whole draws of samples, which come for 64 steps at once.
+STEPS = 128
 
 
 def measure() -> list[Measurement]:
@@ -33,8 +33,7 @@ def _of_width(width: int, device: str) -> list[Measurement]:
     seconds: dict[int, list[float]] = {count: [] for count in REPLICAS}
     for _ in range(ROUNDS):
         for count, times in seconds.items():
-            steps = max(20, STEPS // count)
-            short = {"model": model, "steps": steps, "test_sample_size": 2, "log_every": steps}
+            short = {"model": model, "steps": STEPS, "test_sample_size": 2, "log_every": STEPS}
             times.append(_seconds_per_trial(experiment.model_copy(update=short), count, device))
     alone = statistics.median(seconds[1])
     rows = []
