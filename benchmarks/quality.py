@@ -1,9 +1,10 @@
 """Seconds of training until the figure that the original ends at, on one core.
 
-Ours is trained as shipped to its own end, or to that of a schedule as long as the figure takes, once
-per seed; a seed whose end is below the figure counts as never. The original is trained once, until its own figure on held-out samples is there,
-or until it is given up; evaluating it is outside its clock. Its critic sways, so it is there at the
-middle of the first looks whose mean is; the case tells when a single look first was.
+Ours is trained as shipped, or by a schedule no longer than the figure takes, once per seed; a seed
+whose end is below the figure counts as never. The original is trained once, until its own figure on
+held-out samples is there, or until it is given up; evaluating it is outside its clock. Its critic
+sways, so it is there at the middle of the first looks whose mean is; the case tells when a single
+look first was.
 """
 
 import math
