@@ -18,7 +18,7 @@ BATCH = 128
 INPUTS = 784
 LAYERS = (1024, 1024, 1024, 10)
 STEPS = 1400
-LR = 5e-4
+LR = 1e-3
 DRIFT = 0.05
 # The original trains on nine tenths, and keeps the rest for validation.
 TRAINED_ON = 54_000
