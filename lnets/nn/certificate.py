@@ -86,6 +86,9 @@ def certify(
                 f"`{name}`; its rounding is larger than what a certificate is about."
             )
         example = None if example is None else example.to(parameter)
+    for name, number in (*model.named_parameters(), *model.named_buffers()):
+        if not number.isfinite().all():
+            raise ValueError(f"All numbers must be finite to be certified, got others in `{name}`.")
     layers = _bound_chain(chain(model), norm, example)
     bound = product_upper_bound([layer.bound for layer in layers])
     return Certificate(norm, tuple(layers), bound)
@@ -129,6 +132,7 @@ def bound_layer(
         ValueError: If no bound is proven for it.
     """
     kind = type(module).__name__
+    _refuse_altered(name, module)
     match module:
         case LipschitzLinear():
             return dense(name, kind, module.effective_weight(), norm)
@@ -156,6 +160,21 @@ def bound_layer(
         f"No Lipschitz bound is proven for `{name}`, a {kind}. Build the network from the "
         "layers of lnets.nn, or add a case with its proof to lnets/nn/certificate.py."
     )
+
+
+def _refuse_altered(name: str, module: nn.Module) -> None:
+    """What is proven is proven of our forwards and torch's, and of nothing around them."""
+    owner = next(kind for kind in type(module).__mro__ if "forward" in vars(kind))
+    if not owner.__module__.startswith(("lnets.nn", "torch.nn")):
+        raise ValueError(
+            f"No Lipschitz bound is proven for `{name}`, a {owner.__name__} with a forward of its "
+            "own. Put what it adds into a layer that is known."
+        )
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ValueError(
+            f"No Lipschitz bound is proven for `{name}`, which has hooks that may change what it "
+            "computes (torch's weight_norm and spectral_norm are such); remove them."
+        )
 
 
 _CONSTANTS: tuple[tuple[tuple[type[nn.Module], ...], float, str], ...] = (

@@ -11,9 +11,10 @@ class EffectiveWeight(nn.Module):
     """A layer with a raw `weight` and an effective one, the only thing its forward may use.
 
     In training the effective weight is computed, with its gradient, in every forward: give all
-    samples of a step to one forward. In evaluation without gradients it is computed once and kept
-    until a weight changes. Inside `torch.func` and `torch.compile` evaluation uses the weight of
-    training, because a proof needs its numbers.
+    samples of a step to one forward. In evaluation, unless gradients of the weight are wanted, it
+    is computed once and kept until the weight changes. Inside `torch.func` and `torch.compile`
+    evaluation uses the weight of training, because a proof needs its numbers; `to_plain` has the
+    proven one there too.
     """
 
     weight: nn.Parameter
@@ -50,7 +51,7 @@ class EffectiveWeight(nn.Module):
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
         if passing:
             return self.map_weight(weight)
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and weight.requires_grad:
             return self.prove_weight(weight)
         kept = self._kept
         if kept is None or kept[0] is not weight or kept[1] != weight._version:

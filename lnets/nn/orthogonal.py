@@ -73,7 +73,9 @@ class OrthogonalLinear(LipschitzLinear):
     def map_weight(self, weight: Tensor) -> Tensor:
         """The orthonormal matrix that the raw weight stands for."""
         if self.mode == "retract":
-            return weight
+            # Evaluation that is traced has no proven weight, but need not bear the drift.
+            drifted = self.drift > 0 and not self.training
+            return retract(weight, steps=4) if drifted else weight
         match self.method:
             case "polar":
                 return polar(weight)

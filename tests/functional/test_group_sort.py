@@ -39,6 +39,17 @@ def test_the_gradient_keeps_its_norm() -> None:
     assert torch.equal(x.grad.sort(-1).values, upstream.sort(-1).values)
 
 
+def test_gradients_of_pairs_are_exchanged_bit_by_bit() -> None:
+    x = torch.tensor([2.0, 1.0], requires_grad=True)
+    upstream = torch.tensor([1e8, 1.0])
+    assert torch.autograd.grad(group_sort(x, 2), x, upstream)[0].tolist() == [1.0, 1e8]
+
+
+def test_half_precision_is_sorted_too() -> None:
+    x = torch.tensor([3.0, 1.0, 2.0, 0.0], dtype=torch.bfloat16)
+    assert group_sort(x, 4).tolist() == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("function", [group_sort, maxout])
 def test_a_group_size_that_does_not_divide_is_refused(function: object) -> None:
     with pytest.raises(ValueError, match="got group_size=3 and units=8"):

@@ -260,3 +260,34 @@ def test_training_mode_and_broken_weights_are_refused() -> None:
         model[1].weight.fill_(float("nan"))
     with pytest.raises(ValueError, match="finite"):
         certify(model.eval())
+
+
+class _Louder(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 10 * super().forward(x)
+
+
+def test_what_changes_a_layers_outputs_is_refused() -> None:
+    with pytest.raises(ValueError, match="`0`, a _Louder with a forward of its own"):
+        certify(nn.Sequential(_Louder(2, 2)).eval())
+    hooked = nn.Linear(2, 2).eval()
+    hooked.register_forward_hook(lambda module, inputs, output: 10 * output)
+    with pytest.raises(ValueError, match="which has hooks"):
+        certify(hooked)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(2, 2), Householder(1)], ids=str)
+def test_numbers_that_are_not_finite_are_refused(layer: nn.Module) -> None:
+    with torch.no_grad():
+        list(layer.parameters())[-1].fill_(torch.nan)
+    with pytest.raises(ValueError, match="must be finite to be certified"):
+        certify(layer.eval())
+
+
+def test_a_frozen_layer_keeps_its_weight_while_inputs_are_attacked() -> None:
+    layer = BjorckLinear(4, 4).eval().requires_grad_(False)
+    x = torch.randn(2, 4, requires_grad=True)
+    layer(x).sum().backward()
+    kept = layer.effective_weight()
+    assert layer.effective_weight() is kept
+    assert x.grad is not None
