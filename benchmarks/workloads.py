@@ -83,7 +83,6 @@ def our_turn(name: str) -> Turn:
     if name == CLASSIFIER:
         generator, images = torch.Generator().manual_seed(0), noise()
         classifier = Classifier(seed=0)
-
         return lambda steps: _timed(lambda: classifier.step(*images.batch(generator)), steps)
     experiment = shipped(name)
 

@@ -197,10 +197,10 @@ class _TangentLinear(torch.autograd.Function):
             result = add(g.mT @ xs, *factors, alpha=-0.5)
         elif out == in_:
             result = add(g.mT @ xs, ys.mT, gx, beta=0.5, alpha=-0.5)
-        elif out < in_:
-            thin = g.mT @ add(xs, ys, weight, alpha=-0.5)
-            result = add(thin, ys.mT, gx, alpha=-0.5)
         else:
-            thin = add(g, gx, weight.mT, alpha=-0.5).mT @ xs
+            if out < in_:
+                thin = g.mT @ add(xs, ys, weight, alpha=-0.5)
+            else:
+                thin = add(g, gx, weight.mT, alpha=-0.5).mT @ xs
             result = add(thin, ys.mT, gx, alpha=-0.5)
         return (None if gx is None else gx.view(x.shape)), result

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivation
 from lnets.nn.effective import EffectiveWeight
 from lnets.nn.linear import LipschitzLinear, affine
-from lnets.nn.orthogonal import OrthogonalLinear
+from lnets.nn.orthogonal import keeps_orthonormal
 from lnets.nn.scale import Scale
 
 _OF_UNITS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Identity, Abs, Scale)
@@ -40,10 +40,11 @@ class Replicas:
             self.network = _stacked(models[0])
         else:
             self.network = copy.deepcopy(models[0])
-        names = self._in_order()
+        self._sizes = _column_counts(self._pattern)
+        self._projecting = [m for m in self.network.modules() if isinstance(m, EffectiveWeight)]
         self.rows = torch.stack(
             [
-                torch.cat([model.get_parameter(name).detach().flatten() for name in names])
+                torch.cat([model.get_parameter(name).detach().flatten() for name in self._sizes])
                 for model in models
             ]
         )
@@ -72,8 +73,7 @@ class Replicas:
     @property
     def num_kept_orthonormal(self) -> int:
         """How many of the first columns of `rows` layers keep orthonormal themselves."""
-        kept = (m for m in self._pattern.modules() if _keeps_orthonormal(m))
-        return sum(module.get_parameter("weight").numel() for module in kept)
+        return sum(self._sizes[name] for name in _kept_orthonormal(self._pattern))
 
     def project_(self) -> None:
         """Let every layer do what it does after an optimizer update."""
@@ -85,8 +85,8 @@ class Replicas:
         """One network with its weights of now, as it would be had it been trained alone."""
         model = copy.deepcopy(self._pattern)
         with torch.no_grad():
-            values = self.rows[index].split([self._sizes[name] for name in self._in_order()])
-            for name, value in zip(self._in_order(), values, strict=True):
+            values = self.rows[index].split(list(self._sizes.values()))
+            for name, value in zip(self._sizes, values, strict=True):
                 parameter = model.get_parameter(name)
                 parameter.copy_(value.view(parameter.shape))
             for name, buffer in model.named_buffers():
@@ -103,25 +103,15 @@ class Replicas:
                 buffer.data = buffer.data[list(indices)]
         self._bind()
 
-    def _in_order(self) -> list[str]:
-        """Names of parameters in the order of their columns."""
-        kept = {f"{n}.weight" for n, m in self._pattern.named_modules() if _keeps_orthonormal(m)}
-        names = [name for name, _ in self._pattern.named_parameters()]
-        return sorted(names, key=lambda name: name not in kept)
-
     def _bind(self) -> None:
         """Make the network's parameters views of the rows."""
-        self._sizes = {name: p.numel() for name, p in self._pattern.named_parameters()}
         self._parameters: list[Tensor] = []
-        first = 0
-        for name in self._in_order():
-            last = first + self._sizes[name]
-            shape = self._shape(name, self._pattern.get_parameter(name).shape)
+        columns = self.rows.split(list(self._sizes.values()), dim=1)
+        for name, values in zip(self._sizes, columns, strict=True):
             parameter = self.network.get_parameter(name)
-            parameter.data = self.rows[:, first:last].view(shape)
+            shape = self._pattern.get_parameter(name).shape
+            parameter.data = values.view(self._shape(name, shape))
             self._parameters.append(parameter)
-            first = last
-        self._projecting = [m for m in self.network.modules() if isinstance(m, EffectiveWeight)]
 
     def _shape(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
         """Of a parameter or buffer in the network that trains."""
@@ -188,5 +178,13 @@ class _StackedLinear(nn.Linear):
         return affine(x, self.weight, self.bias)
 
 
-def _keeps_orthonormal(module: nn.Module) -> bool:
-    return isinstance(module, OrthogonalLinear) and module.mode == "retract"
+def _column_counts(model: nn.Module) -> dict[str, int]:
+    """How many columns each parameter has, in their order."""
+    kept = _kept_orthonormal(model)
+    names = sorted(dict(model.named_parameters()), key=lambda name: name not in kept)
+    return {name: model.get_parameter(name).numel() for name in names}
+
+
+def _kept_orthonormal(model: nn.Module) -> set[str]:
+    """Names of the weights that a layer keeps orthonormal itself."""
+    return {f"{name}.weight" for name, m in model.named_modules() if keeps_orthonormal(m)}

@@ -4,7 +4,7 @@ import math
 from typing import Literal, get_args
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from lnets.functional.operator_norm import spectral_norm_upper_bound
 from lnets.functional.orthogonal import (
@@ -120,3 +120,12 @@ class OrthogonalLinear(LipschitzLinear):
     def extra_repr(self) -> str:
         """Shown by `print(module)`."""
         return f"{super().extra_repr()}, method={self.method}, mode={self.mode}"
+
+
+def keeps_orthonormal(module: nn.Module) -> bool:
+    """Whether a layer keeps its raw weight orthonormal, so that nothing else may change it.
+
+    Args:
+        module: Any.
+    """
+    return isinstance(module, OrthogonalLinear) and module.mode == "retract"

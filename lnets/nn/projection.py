@@ -13,7 +13,7 @@ from lnets.functional.orthonormalize import bjorck_iteration, spectral_scale
 from lnets.functional.projections import project_l1_ball_rows, scale_l1_rows
 from lnets.nn.conv import BCOPConv2d
 from lnets.nn.effective import EffectiveWeight
-from lnets.nn.orthogonal import OrthogonalLinear
+from lnets.nn.orthogonal import keeps_orthonormal
 
 Projection = Callable[[Tensor], Tensor]
 """Maps a matrix of `out` rows to another of the same shape."""
@@ -197,8 +197,7 @@ def _raw_weights(model: nn.Module) -> Iterator[nn.Parameter]:
     for module in model.modules():
         if not isinstance(module, (nn.Linear, nn.Conv2d, EffectiveWeight)):
             continue
-        kept = isinstance(module, OrthogonalLinear) and module.mode == "retract"
-        if kept or isinstance(module, BCOPConv2d):
+        if keeps_orthonormal(module) or isinstance(module, BCOPConv2d):
             continue
         weight = module.weight
         if isinstance(weight, nn.Parameter) and weight not in seen:

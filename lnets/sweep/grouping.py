@@ -33,8 +33,7 @@ def make_groups(
     """Put trials into groups, each of which one worker trains at once.
 
     Together are only trials whose experiments differ in learning rate, weight decay, clipping and
-    seed. With `auto` there are no fewer groups than workers while
-    that is possible.
+    seed. With `auto` there are no fewer groups than workers while that is possible.
 
     Args:
         trials: In the order that they are wanted.
