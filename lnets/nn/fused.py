@@ -75,6 +75,11 @@ class Replicas:
         """How many of the first columns of `rows` layers keep orthonormal themselves."""
         return sum(self._sizes[name] for name in _kept_orthonormal(self._pattern))
 
+    @property
+    def largest_weight(self) -> int:
+        """Numbers in the largest weight of one network."""
+        return max(self._sizes.values())
+
     def project_(self) -> None:
         """Let every layer do what it does after an optimizer update."""
         with torch.no_grad():
