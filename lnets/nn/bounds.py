@@ -47,8 +47,8 @@ def dense(name: str, kind: str, weight: Tensor, norm: Norm) -> LayerBound:
         norm: Of inputs and outputs alike.
     """
     if norm == "linf":
-        return LayerBound(name, kind, linf_norm_upper_bound(weight), "largest row sum")
-    bound = spectral_norm_upper_bound(weight)
+        return LayerBound(name, kind, float(linf_norm_upper_bound(weight)), "largest row sum")
+    bound = float(spectral_norm_upper_bound(weight))
     return LayerBound(name, kind, bound, "singular values in float64")
 
 
@@ -81,7 +81,8 @@ def convolution(
     if isinstance(module, LipschitzConv2d):
         kernel = module.effective_weight()
     if norm == "linf":
-        return LayerBound(name, kind, conv_linf_norm_upper_bound(kernel), "largest kernel sum")
+        bound = float(conv_linf_norm_upper_bound(kernel))
+        return LayerBound(name, kind, bound, "largest kernel sum")
     if example is None:
         raise ValueError(f"`input_shape` is needed to certify `{name}`, a {kind}.")
     bound = conv_spectral_norm_upper_bound(

@@ -72,22 +72,24 @@ class EffectiveWeight(nn.Module):
         return {**self.__dict__, "_kept": None}
 
 
-def shrunk_to_one(weight: Tensor, upper_bound: Callable[[Tensor], float]) -> Tensor:
-    """A weight divided by a proven bound on its norm where that exceeds 1.
+def shrunk_to_one(weight: Tensor, upper_bound: Callable[[Tensor], Tensor]) -> Tensor:
+    """A weight, or each of a stack, divided by a proven bound on its norm where that exceeds 1.
 
     A quotient is off by at most two roundings of itself, so the error of all together has at most
     the norm ε·‖W‖_F, and relative to a largest row sum at most ε; both are divided out too.
 
     Args:
         weight: Finite, in the dtype that it is used in.
-        upper_bound: A proven bound on its L2 → L2 or L∞ → L∞ norm.
+        upper_bound: A proven bound on its L2 → L2 or L∞ → L∞ norm, in float64, one for each of a
+            stack.
     """
-    bound = upper_bound(weight)
-    if bound <= 1:
+    bounds = upper_bound(weight).to(weight.device)
+    if (bounds <= 1).all():
         return weight
     eps = torch.finfo(weight.dtype).eps
-    frobenius = float(weight.detach().double().norm())
-    return weight / (bound * (1 + 3 * eps) + eps * frobenius)
+    frobenius = weight.detach().double().flatten(bounds.ndim).norm(dim=-1)
+    divisors = torch.where(bounds <= 1, 1, bounds * (1 + 3 * eps) + eps * frobenius)
+    return weight / divisors.to(weight).view(*bounds.shape, *[1] * (weight.ndim - bounds.ndim))
 
 
 def project_(model: nn.Module) -> None:
