@@ -59,7 +59,8 @@ def certify(
     """Prove an upper bound on the Lipschitz constant from the weights as they are.
 
     Bounds are computed in float64 with slack for rounding, whatever the dtype of the model. They
-    speak of the function that the weights define, evaluated exactly.
+    speak of the function that the weights define, evaluated exactly. From then on the model
+    computes it, even if something was written through `.data` before.
 
     Args:
         model: A network in evaluation mode whose layers run one after another; residual blocks
@@ -76,6 +77,7 @@ def certify(
         raise ValueError(f"`norm` must be 'l2' or 'linf', got {norm!r}.")
     if any(module.training for module in model.modules()):
         raise ValueError("A model must be in evaluation mode to be certified; call model.eval().")
+    model.eval()  # lets layers forget kept weights: writes through `.data` have left no trace
     if input_shape is not None and min(input_shape, default=1) < 1:
         raise ValueError(f"`input_shape` must hold sizes of at least 1, got {tuple(input_shape)}.")
     example = None if input_shape is None else torch.zeros(1, *input_shape)

@@ -12,7 +12,9 @@ class EffectiveWeight(nn.Module):
 
     In training the effective weight is computed, with its gradient, in every forward: give all
     samples of a step to one forward. In evaluation, unless gradients of the weight are wanted, it
-    is computed once and kept until the weight changes. Inside `torch.func` and `torch.compile`
+    is computed once and kept until the weight changes. Writes through `weight.data` are not seen
+    until the next `eval()`, since torch does not count them: write `with torch.no_grad():
+    weight.copy_(...)` instead. Inside `torch.func` and `torch.compile`
     evaluation uses the weight of training, because a proof needs its numbers; `to_plain` has the
     proven one there too.
     """

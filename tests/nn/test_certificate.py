@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -234,6 +235,22 @@ def test_dropout_leaves_the_certificate_alone(dropout: float) -> None:
 def test_orthonormal_layers_reach_their_constant(l_constant: float) -> None:
     bound = certify(network(BjorckLinear, "maxmin", l_constant).eval()).lipschitz_upper_bound
     assert l_constant * (1 - 1e-9) <= bound <= l_constant * 1.001
+
+
+@pytest.mark.parametrize("convert", [certify, to_plain])
+def test_writes_that_torch_does_not_count_are_seen(convert: Callable[..., object]) -> None:
+    torch.manual_seed(0)
+    model = network(BjorckLinear, "relu", 3.0).eval()
+    x = torch.randn(5, 4).double()
+    with torch.no_grad():
+        model(x)
+        for parameter in model.parameters():
+            parameter.data.copy_(torch.randn_like(parameter))
+        fresh = copy.deepcopy(model)
+        twin = convert(model)
+        assert torch.equal(model(x), fresh(x))
+    if isinstance(twin, nn.Module):
+        assert torch.allclose(twin(x), fresh(x))
 
 
 def test_every_layer_is_accounted_for() -> None:
