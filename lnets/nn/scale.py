@@ -1,5 +1,7 @@
 """Multiplication by a constant: how a network gets its Lipschitz constant."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,10 +11,15 @@ class Scale(nn.Module):
 
     Args:
         factor: Any finite number.
+
+    Raises:
+        ValueError: If it is not finite.
     """
 
     def __init__(self, factor: float) -> None:
         super().__init__()
+        if not math.isfinite(factor):
+            raise ValueError(f"`factor` must be finite, got {factor}.")
         self.factor = factor
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -110,6 +110,16 @@ class TestEveryConvolution:
                 layer.weight.copy_(value.expand_as(layer.weight))
             assert norm(layer, dense(layer, IMAGES[0])) <= 1
 
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_training_goes_on_with_weights_that_are_not_finite(self, name: str, bad: float) -> None:
+        """Loops detect divergence by what comes out."""
+        layer = make(name)
+        with torch.no_grad():
+            layer.weight.view(-1)[0] = bad
+        y = layer(torch.ones(2, layer.in_channels, 5, 6))
+        y.sum().backward()
+        assert not torch.isfinite(y).all()
+
     def test_evaluation_gives_the_numbers_of_training_every_time(self, name: str) -> None:
         layer = make(name)
         train(layer, 3)

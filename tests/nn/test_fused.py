@@ -114,6 +114,8 @@ def test_updates_and_projections_are_each_networks_own(linear: str) -> None:
     lost = Replicas([copy.deepcopy(model) for model in models])
     with torch.no_grad():
         lost.rows[1] = torch.nan
+        x = torch.randn(3, 5, 4)
+        assert torch.equal(replicas(x)[::2], lost(x)[::2])
         for stack in (replicas, lost):
             stack.rows[0].mul_(1.01)
             stack.rows[2].mul_(2)

@@ -127,6 +127,18 @@ class TestEveryLayer:
             return
         assert torch.autograd.gradcheck(layer.map_weight, weight.requires_grad_())
 
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_training_goes_on_with_weights_that_are_not_finite(
+        self, name: str, layer: LipschitzLinear, bad: float
+    ) -> None:
+        """Loops detect divergence by what comes out."""
+        with torch.no_grad():
+            layer.weight[0, 0] = bad
+        y = layer(torch.ones(3, layer.in_features))
+        y.sum().backward()
+        project_(layer)
+        assert not torch.isfinite(y).all()
+
     def test_it_can_be_copied_and_stored(self, name: str, layer: LipschitzLinear) -> None:
         x = torch.randn(3, layer.in_features)
         with torch.no_grad():

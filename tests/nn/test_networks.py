@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -24,6 +26,12 @@ def test_the_constant_is_shared_among_the_layers() -> None:
     )
     factors = [module.factor for module in model if isinstance(module, Scale)]
     assert factors == pytest.approx([5.623413251903491] * 4)
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf])
+def test_factors_that_are_not_finite_are_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match="`factor` must be finite, got"):
+        Scale(factor)
 
 
 def test_maxout_narrows_the_next_layer() -> None:
