@@ -14,15 +14,22 @@ class EffectiveWeight(nn.Module):
     samples of a step to one forward. In evaluation, unless gradients of the weight are wanted, it
     is computed once and kept until the weight changes. Writes through `weight.data` are not seen
     until the next `eval()`, since torch does not count them: write `with torch.no_grad():
-    weight.copy_(...)` instead. Inside `torch.func` and `torch.compile`
-    evaluation uses the weight of training, because a proof needs its numbers; `to_plain` has the
-    proven one there too.
+    weight.copy_(...)` instead. Inside `torch.func` and `torch.compile` evaluation uses the weight
+    of training, because a proof needs its numbers; `to_plain` has the proven one there too.
+
+    Raises:
+        ValueError: If it is built in `torch.inference_mode`.
     """
 
     weight: nn.Parameter
 
     def __init__(self) -> None:
         super().__init__()
+        if torch.is_inference_mode_enabled():
+            raise ValueError(
+                "Layers must be built outside torch.inference_mode, whose tensors cannot be "
+                "trained; use torch.no_grad, or build them before."
+            )
         self._kept: tuple[Tensor, int, Tensor] | None = None
 
     def map_weight(self, weight: Tensor) -> Tensor:
@@ -53,7 +60,8 @@ class EffectiveWeight(nn.Module):
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
         if passing:
             return self.map_weight(weight)
-        if torch.is_grad_enabled() and weight.requires_grad:
+        # Tensors made in inference mode do not count their changes.
+        if weight.is_inference() or (torch.is_grad_enabled() and weight.requires_grad):
             return self.prove_weight(weight)
         kept = self._kept
         if kept is None or kept[0] is not weight or kept[1] != weight._version:

@@ -29,3 +29,18 @@ class Scale(nn.Module):
     def extra_repr(self) -> str:
         """Shown by `print(module)`."""
         return f"{self.factor}"
+
+
+def scales(l_constant: float, count: int) -> list[Scale]:
+    """Equal factors whose product is a constant, one behind each of so many layers; none for 1.
+
+    Args:
+        l_constant: The constant.
+        count: Layers.
+
+    Raises:
+        ValueError: If the constant is not positive and finite.
+    """
+    if not 0 < l_constant < math.inf:
+        raise ValueError(f"`l_constant` must be positive and finite, got {l_constant}.")
+    return [] if l_constant == 1 else [Scale(l_constant ** (1 / count)) for _ in range(count)]
