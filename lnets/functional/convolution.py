@@ -12,9 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lnets.functional.operator_norm import (
+    boundable,
     gamma,
     linf_norm_upper_bound,
     spectral_norm_upper_bound,
+    unchecked_spectral_norm_upper_bound,
 )
 
 Pair = tuple[int, int]
@@ -58,7 +60,7 @@ def circular_overlap_factor(kernel_size: Pair, stride: Pair, padding: Pair) -> i
     return factor
 
 
-def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> float:
+def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> Float[Tensor, ""]:
     """A number that the L∞ → L∞ operator norm of a convolution does not exceed.
 
     The largest L1 norm of an output channel's kernel, rounded up: right for any stride, padding and
@@ -67,8 +69,11 @@ def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> float:
     Args:
         kernel: The kernel as it is used; float32 entries are exact in float64.
 
+    Returns:
+        In float64, on the CPU.
+
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: If there is no entry, or one is not finite.
     """
     return linf_norm_upper_bound(kernel.flatten(1))
 
@@ -84,7 +89,11 @@ def patch_norm_bound(kernel: Float[Tensor, "out in kh kw"], overlap: int) -> Flo
         kernel: The kernel as it is used.
         overlap: `overlap_factor`, or `circular_overlap_factor` under circular padding.
     """
-    return math.sqrt(overlap) * (1 + 4 * _EPS) * _matrix_norm_bounds(kernel.detach().flatten(1))
+    return (
+        math.sqrt(overlap)
+        * (1 + 4 * _EPS)
+        * (unchecked_spectral_norm_upper_bound(kernel.flatten(1)))
+    )
 
 
 def conv_spectral_norm_upper_bound(
@@ -116,13 +125,13 @@ def conv_spectral_norm_upper_bound(
         input_size: Height and width of the image before padding.
 
     Raises:
-        ValueError: If an entry is not finite, the padding mode is another, or the image is too
-            small for the kernel or for circular padding.
+        ValueError: If there is no entry or one is not finite, the padding mode is another, or the
+            image is too small for the kernel or for circular padding.
 
     Source:
         Sedghi, Gupta, Long (2019), arXiv:1805.10408.
     """
-    weight = _checked(kernel)
+    weight = boundable(kernel)
     size: Pair = (weight.shape[2], weight.shape[3])
     axes = list(zip(size, stride, padding, input_size, strict=True))
     _check_image(axes, padding_mode)
@@ -137,7 +146,8 @@ def conv_spectral_norm_upper_bound(
         overlap = overlap_factor(size, stride)
         repeats = 1
         height, width = (n + min(2 * p, k - 1) for k, _, p, n in axes)
-    by_patches = _up(_up(math.sqrt(overlap)) * spectral_norm_upper_bound(weight.flatten(1)))
+    matrix_norm = float(spectral_norm_upper_bound(weight.flatten(1)))
+    by_patches = _up(_up(math.sqrt(overlap)) * matrix_norm)
     by_frequencies = _up(_up(math.sqrt(repeats)) * _torus_norm_upper_bound(weight, height, width))
     return _up(math.ldexp(min(by_patches, by_frequencies), exponent))
 
@@ -204,8 +214,8 @@ def bcop_norm_bound(
         kernel_size: Height and width.
     """
     side, other = matrix.shape
-    squared = _matrix_norm_bounds(bases.detach()).square()
-    norm = _matrix_norm_bounds(matrix.detach()) * (2 * squared - 1).clamp_min(1).prod()
+    squared = unchecked_spectral_norm_upper_bound(bases).square()
+    norm = unchecked_spectral_norm_upper_bound(matrix) * (2 * squared - 1).clamp_min(1).prod()
     moved = gamma(side + bases.shape[-1] + 2) * (4 * bases.shape[-1] * squared + 2).sum()
     slack = moved * math.sqrt(other * math.prod(kernel_size))
     return norm * (1 + slack) * (1 + (len(bases) + 8) * _EPS * 4)
@@ -250,14 +260,6 @@ def _torus_norm_upper_bound(kernel: Tensor, height: int, width: int) -> float:
     return _up(_up(math.sqrt(largest)) + gamma(4 * kh * kw + 128) * total)
 
 
-def _matrix_norm_bounds(matrices: Tensor) -> Tensor:
-    """`spectral_norm_upper_bound` of many matrices, as a tensor."""
-    matrices = matrices.double()
-    n = max(matrices.shape[-2:])
-    frobenius = torch.linalg.matrix_norm(matrices)
-    return torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
-
-
 def _reads(k: int, s: int, p: int, n: int) -> int:
     """How often the patches read the same of n pixels in a circle, at most."""
     starts = range(0, n + 2 * p - k + 1, s)
@@ -278,13 +280,6 @@ def _check_image(axes: list[tuple[int, int, int, int]], padding_mode: str) -> No
                 "An image must hold the kernel, and as many pixels as circular padding repeats, "
                 f"got {n} pixels, padding={p} and kernel_size={k}."
             )
-
-
-def _checked(kernel: Tensor) -> Tensor:
-    """The kernel in float64 on the CPU."""
-    if not torch.isfinite(kernel).all():
-        raise ValueError("A kernel must be finite to have a bound, got NaN or infinite entries.")
-    return kernel.detach().to(device="cpu", dtype=torch.float64)
 
 
 def _up(x: float) -> float:

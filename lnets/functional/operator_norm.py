@@ -18,43 +18,74 @@ def gamma(operations: int) -> float:
     return operations * _UNIT_ROUNDOFF / (1 - operations * _UNIT_ROUNDOFF)
 
 
-def spectral_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
-    """A number that the largest singular value of a matrix does not exceed.
+def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
+    """A number that the largest singular value of a matrix does not exceed, of each matrix.
 
     The float64 singular value plus 2·n·γₙ·‖W‖_F, n the larger side: once for the backward error of
     LAPACK's singular value decomposition, once for the roundings of this formula itself.
 
     Args:
-        weight: The matrix as it is used; float32 entries are exact in float64.
+        weight: The matrices as they are used; float32 entries are exact in float64.
+
+    Returns:
+        In float64, on the CPU.
 
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: If there is no entry, or one is not finite.
 
     Source:
         Higham (2002), Accuracy and Stability of Numerical Algorithms, chapter 19.
     """
-    if not torch.isfinite(weight).all():
-        raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
-    matrix = weight.detach().to(device="cpu", dtype=torch.float64)
-    largest = float(torch.linalg.matrix_norm(matrix, ord=2))
-    frobenius = float(torch.linalg.matrix_norm(matrix))
-    n = max(matrix.shape)
-    return largest + 2 * n * gamma(n) * frobenius
+    return unchecked_spectral_norm_upper_bound(boundable(weight))
 
 
-def linf_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
+def unchecked_spectral_norm_upper_bound(
+    weight: Float[Tensor, "*batch out in"],
+) -> Float[Tensor, "*batch"]:
+    """`spectral_norm_upper_bound` inside `vmap` and `compile`, where nothing can be checked.
+
+    Args:
+        weight: The matrices as they are used, finite.
+
+    Returns:
+        In float64, on their device, without gradient.
+    """
+    matrices = weight.detach().double()
+    n = max(matrices.shape[-2:])
+    frobenius = torch.linalg.matrix_norm(matrices)
+    return torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
+
+
+def linf_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
     """A number that the L∞ → L∞ norm of a matrix, its largest absolute row sum, does not exceed.
 
     Args:
-        weight: The matrix as it is used; float32 entries are exact in float64.
+        weight: The matrices as they are used; float32 entries are exact in float64.
+
+    Returns:
+        In float64, on the CPU, of each matrix.
 
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: If there is no entry, or one is not finite.
     """
+    sums = boundable(weight).abs().sum(dim=-1)
+    return sums.amax(dim=-1) * (1 + gamma(weight.shape[-1] + 2))
+
+
+def boundable(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """A weight in float64 on the CPU, where norms are bounded.
+
+    Args:
+        weight: The weight as it is used; float32 entries are exact in float64.
+
+    Raises:
+        ValueError: If there is no entry, or one is not finite.
+    """
+    if not weight.numel():
+        raise ValueError(f"A weight must have entries to have a bound, got {tuple(weight.shape)}.")
     if not torch.isfinite(weight).all():
         raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
-    sums = weight.detach().to(device="cpu", dtype=torch.float64).abs().sum(dim=1)
-    return float(sums.max()) * (1 + gamma(weight.shape[1] + 2))
+    return weight.detach().to(device="cpu", dtype=torch.float64)
 
 
 def product_upper_bound(factors: list[float]) -> float:

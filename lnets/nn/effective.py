@@ -12,15 +12,24 @@ class EffectiveWeight(nn.Module):
 
     In training the effective weight is computed, with its gradient, in every forward: give all
     samples of a step to one forward. In evaluation, unless gradients of the weight are wanted, it
-    is computed once and kept until the weight changes. Inside `torch.func` and `torch.compile`
-    evaluation uses the weight of training, because a proof needs its numbers; `to_plain` has the
-    proven one there too.
+    is computed once and kept until the weight changes. Writes through `weight.data` are not seen
+    until the next `eval()`, since torch does not count them: write `with torch.no_grad():
+    weight.copy_(...)` instead. Inside `torch.func` and `torch.compile` evaluation uses the weight
+    of training, because a proof needs its numbers; `to_plain` has the proven one there too.
+
+    Raises:
+        ValueError: If it is built in `torch.inference_mode`.
     """
 
     weight: nn.Parameter
 
     def __init__(self) -> None:
         super().__init__()
+        if torch.is_inference_mode_enabled():
+            raise ValueError(
+                "Layers must be built outside torch.inference_mode, whose tensors cannot be "
+                "trained; use torch.no_grad, or build them before."
+            )
         self._kept: tuple[Tensor, int, Tensor] | None = None
 
     def map_weight(self, weight: Tensor) -> Tensor:
@@ -51,7 +60,8 @@ class EffectiveWeight(nn.Module):
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
         if passing:
             return self.map_weight(weight)
-        if torch.is_grad_enabled() and weight.requires_grad:
+        # Tensors made in inference mode do not count their changes.
+        if weight.is_inference() or (torch.is_grad_enabled() and weight.requires_grad):
             return self.prove_weight(weight)
         kept = self._kept
         if kept is None or kept[0] is not weight or kept[1] != weight._version:
@@ -72,22 +82,24 @@ class EffectiveWeight(nn.Module):
         return {**self.__dict__, "_kept": None}
 
 
-def shrunk_to_one(weight: Tensor, upper_bound: Callable[[Tensor], float]) -> Tensor:
-    """A weight divided by a proven bound on its norm where that exceeds 1.
+def shrunk_to_one(weight: Tensor, upper_bound: Callable[[Tensor], Tensor]) -> Tensor:
+    """A weight, or each of a stack, divided by a proven bound on its norm where that exceeds 1.
 
     A quotient is off by at most two roundings of itself, so the error of all together has at most
     the norm ε·‖W‖_F, and relative to a largest row sum at most ε; both are divided out too.
 
     Args:
         weight: Finite, in the dtype that it is used in.
-        upper_bound: A proven bound on its L2 → L2 or L∞ → L∞ norm.
+        upper_bound: A proven bound on its L2 → L2 or L∞ → L∞ norm, in float64, one for each of a
+            stack.
     """
-    bound = upper_bound(weight)
-    if bound <= 1:
+    bounds = upper_bound(weight).to(weight.device)
+    if (bounds <= 1).all():
         return weight
     eps = torch.finfo(weight.dtype).eps
-    frobenius = float(weight.detach().double().norm())
-    return weight / (bound * (1 + 3 * eps) + eps * frobenius)
+    frobenius = weight.detach().double().flatten(bounds.ndim).norm(dim=-1)
+    divisors = torch.where(bounds <= 1, 1, bounds * (1 + 3 * eps) + eps * frobenius)
+    return weight / divisors.to(weight).view(*bounds.shape, *[1] * (weight.ndim - bounds.ndim))
 
 
 def project_(model: nn.Module) -> None:

@@ -109,14 +109,21 @@ class Replicas:
         self._bind()
 
     def _bind(self) -> None:
-        """Make the network's parameters views of the rows."""
-        self._parameters: list[Tensor] = []
+        """Make the network's parameters views of the rows.
+
+        New parameters, since one with new `.data` would not count the changes of its rows, by which
+        layers in evaluation know that their weight has changed.
+        """
+        views: dict[Tensor, nn.Parameter] = {}
         columns = self.rows.split(list(self._sizes.values()), dim=1)
         for name, values in zip(self._sizes, columns, strict=True):
-            parameter = self.network.get_parameter(name)
+            old = self.network.get_parameter(name)
             shape = self._pattern.get_parameter(name).shape
-            parameter.data = values.view(self._shape(name, shape))
-            self._parameters.append(parameter)
+            views[old] = nn.Parameter(values.view(self._shape(name, shape)), old.requires_grad)
+        for module in self.network.modules():
+            for name, old in list(module.named_parameters(recurse=False)):
+                setattr(module, name, views[old])
+        self._parameters = list(views.values())
 
     def _shape(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
         """Of a parameter or buffer in the network that trains."""
@@ -142,6 +149,8 @@ def why_not_stacked(model: nn.Module) -> str | None:
         along = isinstance(module, _ALONG_AN_AXIS) and module.axis == -1
         if not (flattens or along or isinstance(module, (nn.Linear, LipschitzLinear, *_OF_UNITS))):
             return f"`{name}`: a {type(module).__name__} works on one network at a time"
+    if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
+        return "layers that share a weight have one row each"
     return None
 
 

@@ -25,6 +25,7 @@ def to_plain(model: nn.Module, example: Tensor | None = None) -> nn.Module:
     """
     if any(module.training for module in model.modules()):
         raise ValueError("A model must be in evaluation mode to be converted; call model.eval().")
+    model.eval()  # lets layers forget kept weights: writes through `.data` have left no trace
     plain = _plain(model)
     if example is not None:
         with torch.no_grad():

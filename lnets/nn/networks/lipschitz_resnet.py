@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from lnets.nn.arguments import refuse_below
 from lnets.nn.conv import BCOPConv2d
 from lnets.nn.linear import BjorckLinear
 from lnets.nn.networks.images import ImageShape, max_min, refuse_indivisible
 from lnets.nn.residual import LipschitzResidual
-from lnets.nn.scale import Scale
+from lnets.nn.scale import scales
 
 
 class LipschitzResNet(nn.Sequential):
@@ -34,7 +35,7 @@ class LipschitzResNet(nn.Sequential):
 
     Raises:
         ValueError: If `image_size` is not a positive multiple of 4, or too small for `circular`,
-            or if there are not three stages.
+            if there are not three stages, or a number is out of range.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class LipschitzResNet(nn.Sequential):
         padding_mode: str = "zeros",
         l_constant: float = 1.0,
     ) -> None:
+        refuse_below(1, in_channels=in_channels, output_dim=output_dim, channels=channels)
+        refuse_below(0, blocks=blocks)
         _refuse(image_size, channels, blocks, padding_mode)
 
         def spatial(into: int, out: int) -> nn.Module:
@@ -68,7 +71,7 @@ class LipschitzResNet(nn.Sequential):
                 parts = (spatial(width, width), activation(width), spatial(width, width))
                 modules += [LipschitzResidual(nn.Sequential(*parts), alpha), activation(width)]
         modules += [nn.Flatten(), linear(channels[-1] * (image_size // 4) ** 2, output_dim)]
-        super().__init__(*modules, *([] if l_constant == 1 else [Scale(l_constant)]))
+        super().__init__(*modules, *scales(l_constant, 1))
 
 
 def _refuse(
