@@ -4,7 +4,7 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -25,7 +25,7 @@ def fast_products(size: int) -> Iterator[None]:
     Args:
         size: Multiplications in the largest product.
     """
-    settings = torch.backends.mkldnn.matmul
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = settings.fp32_precision
     if size >= _LARGE and _exact_by_onednn():
         settings.fp32_precision = "bf16"
@@ -69,7 +69,7 @@ def _exact_by_onednn() -> bool:
     """Whether products that may be shortened to bfloat16 are not."""
     if not torch.backends.mkldnn.is_available():
         return False
-    settings = torch.backends.mkldnn.matmul
+    settings: Any = torch.backends.mkldnn.matmul  # type: ignore[attr-defined]
     before = settings.fp32_precision
     settings.fp32_precision = "bf16"
     try:
