@@ -21,7 +21,10 @@ def rotate(
         rotation: S, skew-symmetric and as large as the longer side.
     """
     tall = weight.shape[-2] > weight.shape[-1]
-    return weight + (rotation @ weight if tall else weight @ rotation)
+    factors = (rotation, weight) if tall else (weight, rotation)
+    if weight.ndim == 2:
+        return torch.addmm(weight, *factors)  # a pass over the matrix less than a sum
+    return weight + factors[0] @ factors[1]
 
 
 def rotation_linear(
@@ -31,7 +34,7 @@ def rotation_linear(
 ) -> Float[Tensor, "*batch out"]:
     """The product x Wᵀ, with the gradient of a rotation of W that is still zero.
 
-    That gradient is skew-symmetric, and computed from thin factors. So any optimizer that treats
+    That gradient is skew-symmetric up to rounding, and computed from thin factors. So any optimizer that treats
     numbers alike by their size, as Adam and momentum do, moves W along the orthonormal matrices
     to first order, with a state that needs no transport.
 
@@ -67,10 +70,11 @@ class _RotationLinear(torch.autograd.Function):
         if x.ndim != weight.ndim:
             g, xs, ys = (t.reshape(*replicas, -1, t.shape[-1]) for t in (gradient, x, y))
         gx: Any = g @ weight if ctx.needs_input_grad[0] or not tall else None
-        # GWᵀ = gᵀy and WᵀG = (gW)ᵀx for the gradient G = gᵀx of W.
-        half = 0.5 * (g if tall else gx).mT @ (ys if tall else xs)
-        for_x = gx.view(x.shape) if ctx.needs_input_grad[0] else None
-        return for_x, None, half - half.mT
+        # GWᵀ = gᵀy and WᵀG = (gW)ᵀx for the gradient G = gᵀx of W; its transpose as a product
+        # too, which is cheaper than to transpose it.
+        left, right = (g, ys) if tall else (gx, xs)
+        skew = torch.cat((0.5 * left, -0.5 * right), -2).mT @ torch.cat((right, left), -2)
+        return (gx.view(x.shape) if ctx.needs_input_grad[0] else None), None, skew
 
 
 def _skew(matrix: Tensor) -> Tensor:
