@@ -6,7 +6,7 @@ import torch
 
 from benchmarks.measurement import Measurement
 from benchmarks.workloads import shipped
-from lnets.specs.experiment import WassersteinSpec
+from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.run import run_trials
 
 WIDTHS = (32, 64, 128, 192, 256)

@@ -16,9 +16,9 @@ from benchmarks.original import (
     OriginalConfig,
     OriginalTraining,
 )
-from lnets.specs.experiment import WassersteinSpec
 from lnets.specs.load import load_sweep
 from lnets.specs.optim import LinearScheduleSpec
+from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.run import run_trials
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
@@ -51,7 +51,9 @@ Turn = Callable[[int], float]
 
 def shipped(name: str) -> WassersteinSpec:
     """The experiment of a sweep that the project ships."""
-    return load_sweep(SWEEPS / f"{name}.yaml").experiment
+    experiment = load_sweep(SWEEPS / f"{name}.yaml").experiment
+    assert isinstance(experiment, WassersteinSpec)
+    return experiment
 
 
 def to_the_figure(name: str) -> WassersteinSpec:

@@ -3,7 +3,8 @@
 from lnets.build.data import build_data
 from lnets.build.distributions import build_distribution
 from lnets.build.layers import build_activation, build_conv, build_linear
-from lnets.build.models import build_critic, build_model
+from lnets.build.losses import build_loss
+from lnets.build.models import build_classifier, build_critic, build_model
 from lnets.build.training import (
     build_optimizer,
     build_projection,
@@ -13,11 +14,13 @@ from lnets.build.training import (
 
 __all__ = [
     "build_activation",
+    "build_classifier",
     "build_conv",
     "build_critic",
     "build_data",
     "build_distribution",
     "build_linear",
+    "build_loss",
     "build_model",
     "build_optimizer",
     "build_projection",

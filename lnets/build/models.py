@@ -14,9 +14,11 @@ from lnets.nn import (
     InfoGanDiscriminator,
     LeNet,
     LipschitzResNet,
+    Normalize,
     ResNet32,
     WideResNet32,
 )
+from lnets.specs.classification import NormalizationSpec
 from lnets.specs.image_models import (
     FullyConvSpec,
     InfoGanDiscriminatorSpec,
@@ -69,6 +71,22 @@ def build_critic(spec: ModelSpec, input_shape: Sequence[int]) -> nn.Module:
     assert isinstance(model, nn.Sequential)
     # In one chain, so that weights keep the names that they have in the model.
     return nn.Sequential(*model, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def build_classifier(
+    spec: ModelSpec, normalization: NormalizationSpec | None, input_shape: Sequence[int]
+) -> nn.Module:
+    """The network with a number per class, behind a normalization of pixels if there is one.
+
+    Args:
+        spec: What to build; its outputs are the classes.
+        normalization: Of pixels.
+        input_shape: Of one image, which the spec must fit.
+    """
+    model = build_model(spec, input_shape)
+    if normalization is None:
+        return model
+    return nn.Sequential(Normalize(normalization.mean, normalization.std), model)
 
 
 def _fully_connected(spec: FullyConnectedSpec, input_dim: int) -> nn.Module:

@@ -61,9 +61,15 @@ def build_optimizer(specs: Sequence[OptimSpec], replicas: Replicas) -> torch.opt
 
 
 def build_schedule(
-    spec: ScheduleSpec | None, optimizer: torch.optim.Optimizer
+    spec: ScheduleSpec | None, optimizer: torch.optim.Optimizer, steps: int
 ) -> LRScheduler | None:
-    """The learning rate schedule, stepped once per training step; None keeps the rate."""
+    """The learning rate schedule, stepped once per training step; None keeps the rate.
+
+    Args:
+        spec: What to build.
+        optimizer: Whose rate falls.
+        steps: Of the whole training.
+    """
     match spec:
         case None:
             return None
@@ -72,7 +78,9 @@ def build_schedule(
         case ExponentialScheduleSpec():
             return StepLR(optimizer, spec.every_n_steps, gamma=spec.decay)
         case LinearScheduleSpec():
-            return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=spec.end)
+            return LinearLR(
+                optimizer, start_factor=1.0, end_factor=0.0, total_iters=spec.end or steps
+            )
         case _:
             assert_never(spec)
 

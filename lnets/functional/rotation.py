@@ -34,9 +34,9 @@ def rotation_linear(
 ) -> Float[Tensor, "*batch out"]:
     """The product x Wᵀ, with the gradient of a rotation of W that is still zero.
 
-    That gradient is skew-symmetric up to rounding, and computed from thin factors. So any optimizer that treats
-    numbers alike by their size, as Adam and momentum do, moves W along the orthonormal matrices
-    to first order, with a state that needs no transport.
+    That gradient is skew-symmetric up to rounding, and computed from thin factors. So any optimizer
+    that treats numbers alike by their size, as Adam and momentum do, moves W along the orthonormal
+    matrices to first order, with a state that needs no transport.
 
     Args:
         x: Inputs; those of a stack of weights have its dimension in front.

@@ -20,6 +20,7 @@ from lnets.nn.networks.infogan import InfoGanDiscriminator
 from lnets.nn.networks.lenet import LeNet
 from lnets.nn.networks.lipschitz_resnet import LipschitzResNet
 from lnets.nn.networks.resnet import ResNet32, WideResNet32
+from lnets.nn.normalize import Normalize
 from lnets.nn.orthogonal import OrthogonalLinear
 from lnets.nn.plain import to_plain
 from lnets.nn.projection import ProjectionSchedule, project_weights_
@@ -50,6 +51,7 @@ __all__ = [
     "LipschitzResidual",
     "Maxout",
     "NActivation",
+    "Normalize",
     "OrthogonalLinear",
     "ParsevalL2Linear",
     "ProjectionSchedule",

@@ -21,6 +21,7 @@ from lnets.nn.bounds import (
 from lnets.nn.conv import LipschitzConv2d
 from lnets.nn.linear import LipschitzLinear
 from lnets.nn.networks.images import ImageShape
+from lnets.nn.normalize import Normalize
 from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.scale import Scale
 
@@ -182,6 +183,9 @@ def bound_layer(
             return LayerBound(name, kind, factor, method)
     if isinstance(module, Scale):
         return LayerBound(name, kind, abs(module.factor), "the factor")
+    if isinstance(module, Normalize):
+        steepest = math.nextafter(1 / float(module.std.double().min()), math.inf)
+        return LayerBound(name, kind, steepest, "smallest standard deviation")
     raise ValueError(
         f"No Lipschitz bound is proven for `{name}`, a {kind}. Build the network from the "
         "layers of lnets.nn, or add a case with its proof to lnets/nn/certificate.py."

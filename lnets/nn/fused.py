@@ -111,6 +111,10 @@ class Replicas:
                 tensor.data = tensor.data[list(indices)]
         self._bind()
 
+    def untrained(self) -> dict[str, Tensor]:
+        """Buffers and frozen parameters of the network that trains, by name."""
+        return _untrained(self.network)
+
     def _bind(self) -> None:
         """Make the network's parameters views of the rows.
 

@@ -10,6 +10,7 @@ from lnets.nn.bounds import BatchNorm, LayerBound
 from lnets.nn.certificate import bound_layer, chain
 from lnets.nn.conv import LipschitzConv2d
 from lnets.nn.linear import LipschitzLinear
+from lnets.nn.normalize import Normalize
 from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.scale import Scale
 
@@ -104,8 +105,8 @@ def _own_error(module: nn.Module, bound: LayerBound, x: Tensor, y: Tensor) -> fl
             kernel_size = module.kernel_size
             window = kernel_size**2 if isinstance(kernel_size, int) else math.prod(kernel_size)
         return gamma(window + 2) * bound.bound * size
-    if isinstance(module, Scale):
-        return gamma(1) * out
+    if isinstance(module, (Scale, Normalize)):
+        return gamma(2) * out
     if isinstance(module, (nn.Tanh, nn.Sigmoid)):
         return gamma(_ELEMENTARY) * out
     # The rest sorts, selects or flips signs, which is exact, or adds a few products.

@@ -13,7 +13,7 @@ from lnets.results.query import flatten
 from lnets.results.records import FINISHED, SweepTrials
 from lnets.results.statistics import Interval, mean_interval
 from lnets.results.store import Store
-from lnets.specs.metrics import WASSERSTEIN
+from lnets.specs.metrics import find_metric
 from lnets.specs.spec import show
 from lnets.specs.sweep import TableSpec
 
@@ -212,7 +212,8 @@ def _cells(
 def _with_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     best: dict[str, float] = {}
     for cell in cells:
-        better = WASSERSTEIN[cell.metric].better
+        metric = find_metric(cell.metric)
+        better = None if metric is None else metric.better
         if better is not None:
             pick = max if better == "higher" else min
             mean = cell.interval.mean

@@ -6,15 +6,15 @@ from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lnets.errors import Problem, SpecError
-from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.spec import Path, Spec
+from lnets.specs.experiments import EXPERIMENT, AnyExperiment
+from lnets.specs.spec import Path
 from lnets.specs.sweep import SweepSpec
 from lnets.specs.wording import worded
 
-_S = TypeVar("_S", bound=Spec)
+_S = TypeVar("_S")
 
 MAX_BYTES = 1_000_000
 MAX_NODES = 100_000
@@ -40,19 +40,19 @@ def load_sweep(file: FilePath) -> SweepSpec:
     Raises:
         SpecError: With every mistake that can be found.
     """
-    return _load(file, SweepSpec)
+    return _load(file, SweepSpec, TypeAdapter(SweepSpec))
 
 
-def load_experiment(file: FilePath) -> ExperimentSpec:
+def load_experiment(file: FilePath) -> AnyExperiment:
     """Read a single experiment, the section `experiment` of a sweep as a file of its own.
 
     Raises:
         SpecError: With every mistake that can be found.
     """
-    return _load(file, ExperimentSpec)
+    return _load(file, AnyExperiment, EXPERIMENT)
 
 
-def _load(file: FilePath, kind: type[_S]) -> _S:
+def _load(file: FilePath, kind: Any, adapter: TypeAdapter[_S]) -> _S:
     document = _Document(file)
     data = document.data
     if not isinstance(data, dict):
@@ -65,7 +65,7 @@ def _load(file: FilePath, kind: type[_S]) -> _S:
             "this is an experiment, not a sweep; use `run`, or put it under `experiment:`",
         )
     try:
-        return kind.model_validate(data)
+        return adapter.validate_python(data)
     except ValidationError as error:
         raise document.error(
             (path, message) for _, path, message in worded(error, kind, data)

@@ -1,5 +1,6 @@
 """Every metric that a task reports: its name, its unit, which way is better."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 
@@ -36,3 +37,73 @@ WASSERSTEIN = {
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
 }
+
+_CERTIFIED = Metric(
+    "share of test images that are classified correctly whatever perturbation of at most that "
+    "size, in the norm of `certificate`, is added",
+    "1",
+    "higher",
+)
+CLASSIFICATION = {
+    "clean_accuracy": Metric("share of test images that are classified correctly", "1", "higher"),
+    "test_loss": Metric("loss on test images", "loss", "lower"),
+    "median_certified_radius": Metric(
+        "half of the test images are certified up to it", "pixels", "higher"
+    ),
+    "mean_margin": Metric(
+        "mean over test images of the true logit minus the largest other one", "logits", "higher"
+    ),
+    "lipschitz_upper_bound": Metric(
+        "proven Lipschitz constant of the classifier", "output per input unit", None
+    ),
+    "empirical_lipschitz": Metric(
+        "steepest slope found between test images and what is near them: a lower bound, which "
+        "certifies nothing",
+        "output per input unit",
+        None,
+    ),
+    "dead_units": Metric("share of hidden units that no test image makes positive", "1", "lower"),
+    "train_seconds": WASSERSTEIN["train_seconds"],
+    "steps_per_second": WASSERSTEIN["steps_per_second"],
+    "images_per_second": Metric(
+        "test images per second that the network, exported as ordinary layers, classifies",
+        "1/s",
+        "higher",
+    ),
+}
+VALIDATION = {
+    "validation_loss": Metric("loss on validation images, of the weights kept", "loss", "lower"),
+    "validation_accuracy": Metric(
+        "share of validation images that are classified correctly, by the weights kept",
+        "1",
+        "higher",
+    ),
+    "validation_certified_accuracy": Metric(
+        "share of validation images certified at the smallest epsilon, by the weights kept",
+        "1",
+        "higher",
+    ),
+    "epoch": Metric("after which the weights kept were", "epochs", None),
+}
+CERTIFIED = "certified_accuracy@"
+"""What a metric begins with that is the certified accuracy at an epsilon."""
+
+
+KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION
+"""Metrics of all tasks that have one name."""
+
+
+def certified_metrics(epsilons: Sequence[str]) -> dict[str, Metric]:
+    """Certified accuracies.
+
+    Args:
+        epsilons: Sizes of perturbations, as they are written in the spec.
+    """
+    return {f"{CERTIFIED}{epsilon}": _CERTIFIED for epsilon in epsilons}
+
+
+def find_metric(name: str) -> Metric | None:
+    """What is known of a metric of any task."""
+    if name.startswith(CERTIFIED):
+        return _CERTIFIED
+    return KNOWN.get(name)

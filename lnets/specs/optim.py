@@ -9,6 +9,7 @@ from lnets.specs.spec import Spec, rule_broken
 Decay = Annotated[float, Field(gt=0, le=1)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 StepCount = Annotated[int, Field(ge=1)]
+Precision = Literal["float32", "bf16"]
 
 
 class StepScheduleSpec(Spec):
@@ -45,8 +46,8 @@ class LinearScheduleSpec(Spec):
     """The learning rate falls in a straight line to 0."""
 
     type: Literal["linear"]
-    end: StepCount
-    """Training step at which it is 0."""
+    end: StepCount | None = None
+    """Training step at which it is 0; null is the last one."""
 
 
 ScheduleSpec = Annotated[

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from lnets.errors import SpecError
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.sweep import SweepSpec
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -15,11 +15,11 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def schemas() -> dict[str, dict[str, Any]]:
     """The schemas by file name."""
-    kinds: dict[str, type[BaseModel]] = {
-        "sweep.schema.json": SweepSpec,
-        "experiment.schema.json": ExperimentSpec,
+    kinds: dict[str, TypeAdapter[Any]] = {
+        "sweep.schema.json": TypeAdapter(SweepSpec),
+        "experiment.schema.json": EXPERIMENT,
     }
-    return {name: {"$schema": _DIALECT, **kind.model_json_schema()} for name, kind in kinds.items()}
+    return {name: {"$schema": _DIALECT, **kind.json_schema()} for name, kind in kinds.items()}
 
 
 def write_schemas(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import AnyExperiment
 from lnets.specs.overrides import split_paths
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
 from lnets.specs.spec import Spec, rule_broken
@@ -70,7 +70,7 @@ class SweepSpec(Spec):
     """Letters, digits, `_` and `-`; what the other commands call the sweep by."""
     description: str = ""
     """The question, in a sentence."""
-    experiment: ExperimentSpec
+    experiment: AnyExperiment
     """What every trial does; `search` changes fields of it."""
     search: dict[str, Domain] = Field(default_factory=dict)
     """Dotted path of a field of the experiment, and what it may be. Several paths separated by
@@ -91,7 +91,7 @@ class SweepSpec(Spec):
     def objectives(self) -> tuple[ObjectiveSpec, ...]:
         """What is best; the first metric of the task where the file does not say."""
         return self.algorithm.objectives or (
-            ObjectiveSpec(maximize=next(iter(self.experiment.METRICS))),
+            ObjectiveSpec(maximize=next(iter(self.experiment.metrics))),
         )
 
     def table_layout(self) -> TableSpec:

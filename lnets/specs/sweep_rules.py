@@ -143,7 +143,7 @@ def _metric_rules(sweep: SweepSpec) -> Iterator[Broken]:
         ):
             if len(set(names)) < len(names):
                 yield ("table", part), f"must name each once, got {show(names)}"
-    known = sweep.experiment.METRICS
+    known = sweep.experiment.metrics
     named: list[tuple[Path, str]] = [
         (("algorithm", "objectives", i), objective.metric)
         for i, objective in enumerate(sweep.algorithm.objectives)

@@ -35,10 +35,10 @@ _RULES = (
 )
 
 
-def worded(
-    error: ValidationError, model: type[BaseModel], data: Any
-) -> list[tuple[str, Path, str]]:
+def worded(error: ValidationError, model: Any, data: Any) -> list[tuple[str, Path, str]]:
     """Of each mistake: Pydantic's name for its kind, the path in the data, and the message.
+
+    `model` is a model, or a union of models, that refused the data.
 
     One mistake is told once: a field that is missing because its name is misspelt, and a list that
     is too short because an entry of it is wrong, are left out.
@@ -57,7 +57,7 @@ def worded(
             name = closest(str(path[-1]), _fields_at(model, detail["loc"][:-1]))
             misspelt |= {(*path[:-1], name)} if name else set()
         if kind == "union_tag_invalid":
-            path = (*path, "type")
+            path = (*path, _discriminator(detail))
         found.append((kind, path, _word(detail, model)))
     paths = [path for _, path, _ in found]
     return [
@@ -72,7 +72,12 @@ def _below(path: Path, section: Path) -> bool:
     return len(path) > len(section) and path[: len(section)] == section
 
 
-def _word(detail: ErrorDetails, model: type[BaseModel]) -> str:
+def _discriminator(detail: ErrorDetails) -> str:
+    """The field whose value tells the members of a union apart."""
+    return next(iter(_quoted(detail["ctx"]["discriminator"])), "type")
+
+
+def _word(detail: ErrorDetails, model: Any) -> str:
     context = detail.get("ctx", {})
     last = detail["loc"][-1] if detail["loc"] else ""
     match detail["type"]:
@@ -89,7 +94,8 @@ def _word(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"must be {_either(known)}, got {show(wrong)}; {nearest(wrong, known)}"
         case "union_tag_not_found":
             tags = [tag for kind in _models_at(model, detail["loc"]) for tag in _tags(kind)]
-            return f"needs a field `type`; add type: {_either(tags)}"
+            field = _discriminator(detail)
+            return f"needs a field `{field}`; add {field}: {_either(tags)}"
         case "literal_error":
             known = _quoted(context["expected"])
             wrong = detail["input"]
@@ -112,9 +118,9 @@ def _either(names: list[str]) -> str:
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
-def _models_at(model: type[BaseModel], loc: Path) -> list[type[BaseModel]]:
+def _models_at(model: Any, loc: Path) -> list[type[BaseModel]]:
     """The models that may stand at a location, which names the tags of unions."""
-    here: list[Any] = [model]
+    here = _members(model)
     for part in loc:
         tagged = [kind for kind in here if part in _tags(kind)]
         below = tagged or [leaf for kind in here for leaf in _step(kind, part)]
@@ -133,7 +139,7 @@ def _step(kind: Any, part: str | int) -> list[Any]:
     return []
 
 
-def _fields_at(model: type[BaseModel], loc: Path) -> list[str]:
+def _fields_at(model: Any, loc: Path) -> list[str]:
     return [
         field.alias or name
         for kind in _models_at(model, loc)
@@ -142,9 +148,10 @@ def _fields_at(model: type[BaseModel], loc: Path) -> list[str]:
 
 
 def _tags(kind: Any) -> list[str]:
-    if isinstance(kind, type) and issubclass(kind, BaseModel) and "type" in kind.model_fields:
-        return [str(tag) for tag in get_args(kind.model_fields["type"].annotation)]
-    return []
+    if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return []
+    fields = [kind.model_fields[name] for name in ("type", "task") if name in kind.model_fields]
+    return [str(tag) for field in fields for tag in get_args(field.annotation)]
 
 
 def _members(annotation: Any) -> list[Any]:

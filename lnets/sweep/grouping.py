@@ -78,7 +78,7 @@ def most_together(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
         SpecError: If one alone needs more memory than a group may take.
     """
     fitting = _fitting(experiment, resources.memory)
-    if resources.fuse == "off" or why_alone(experiment) is not None:
+    if resources.fuse == "off" or experiment.why_alone() is not None:
         return 1
     if resources.fuse != "auto":
         return min(resources.fuse, fitting)
@@ -86,11 +86,6 @@ def most_together(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
     width = max(experiment.model.layers)
     gains = _GPU_GAINS if resources.gpu else _CPU_GAINS
     return min(next((most for limit, most in gains if width <= limit), 1), fitting)
-
-
-def why_alone(experiment: ExperimentSpec) -> str | None:
-    """The reason why trials of an experiment cannot be trained together; None if they can."""
-    return experiment.model.why_not_stacked()
 
 
 def _fitting(experiment: ExperimentSpec, memory: float | None) -> int:
@@ -110,13 +105,13 @@ def _bytes(experiment: ExperimentSpec) -> int:
     """About what one trial takes: weights, gradients, optimizer, activations and theirs."""
     import torch
 
-    from lnets.build import build_critic
+    from lnets.build import build_model
 
     with torch.device("meta"):
-        critic = build_critic(experiment.model, experiment.distrib1.shape)
-        batch = torch.empty(2 * experiment.batch_size, *experiment.distrib1.shape)
-    weights = sum(parameter.numel() for parameter in critic.parameters())
-    activations = batch.numel() + _activations(critic, batch)
+        model = build_model(experiment.model, experiment.input_batch[1:])
+        batch = torch.empty(experiment.input_batch)
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    activations = batch.numel() + _activations(model, batch)
     copies = 2 + _state_copies(experiment.optim)
     return _FLOAT_BYTES * (copies * weights + 2 * activations)
 

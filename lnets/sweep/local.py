@@ -14,7 +14,7 @@ from typing import Any, Literal
 from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import AnyExperiment
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
@@ -51,7 +51,7 @@ def submit_here(
     return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress.failed
 
 
-def run_here(experiment: ExperimentSpec, name: str, seed: int, folder: Path) -> dict[str, Any]:
+def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
     """Run one experiment with one seed in this process, unless the store has it.
 
     Returns:

@@ -19,7 +19,7 @@ from lnets.results.tables import (
 )
 from lnets.specs.identity import resolved_json
 from lnets.specs.load import load_sweep
-from lnets.specs.metrics import WASSERSTEIN
+from lnets.specs.metrics import KNOWN, find_metric
 from lnets.specs.overrides import paths_in
 from lnets.specs.spec import nearest
 from lnets.specs.sweep import TableSpec
@@ -144,8 +144,8 @@ def _check_layout(
     store: Store,
 ) -> None:
     for metric in layout.values:
-        if metric not in WASSERSTEIN:
-            raise SpecError(f"--values: no metric `{metric}`; {nearest(metric, WASSERSTEIN)}")
+        if find_metric(metric) is None:
+            raise SpecError(f"--values: no metric `{metric}`; {nearest(metric, KNOWN)}")
     paths = (*layout.rows, *layout.columns)
     for name, parts in (("--rows and --columns", paths), ("--values", layout.values)):
         if len(set(parts)) < len(parts):

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict
 
 from lnets.results.records import CurvePoint, Status, TrialRecord
 from lnets.results.store import Store, write_atomically
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import EXPERIMENT
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
 
 WEIGHTS = "model.safetensors"
+CHECKPOINT = "checkpoint.safetensors"
 _MAX_ERROR = 10_000
 
 
@@ -155,6 +156,7 @@ def _run_alone(job: Job, group: Group, store: Store) -> TrialRecord:
 
 def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
     # Commands that run nothing must start without torch.
+    from lnets.tasks.files import TrialFiles
     from lnets.tasks.run import run_trials
 
     started = datetime.now(UTC)
@@ -167,12 +169,15 @@ def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
             for metric, value in metrics.items()
         )
 
+    alone = len(jobs) == 1
+    checkpoint = store.artifacts(jobs[0].trial_key) / CHECKPOINT if alone else None
     outcomes = run_trials(
-        [ExperimentSpec.model_validate_json(job.config) for job in jobs],
+        [EXPERIMENT.validate_json(job.config) for job in jobs],
         [job.seed for job in jobs],
         device=group.device,
         threads=group.threads,
         report=report,
+        files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint),
     )
     for job, outcome in zip(jobs, outcomes, strict=True):
         _save(outcome, job, store.artifacts(job.trial_key))

@@ -5,18 +5,22 @@ from typing import assert_never
 
 import torch
 
-from lnets.specs.experiment import ExperimentSpec, WassersteinSpec
-from lnets.tasks import wasserstein
+from lnets.specs.classification import ClassificationSpec
+from lnets.specs.experiments import AnyExperiment
+from lnets.specs.wasserstein import WassersteinSpec
+from lnets.tasks import classification, wasserstein
+from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.outcome import Outcome, Report
 
 
 def run_trials(
-    experiments: Sequence[ExperimentSpec],
+    experiments: Sequence[AnyExperiment],
     seeds: Sequence[int],
     *,
     device: str,
     threads: int,
     report: Report,
+    files: TrialFiles = NO_FILES,
 ) -> list[Outcome]:
     """Train and evaluate; the same arguments give the same numbers on the same machine.
 
@@ -26,13 +30,21 @@ def run_trials(
         device: `cpu` or `cuda`.
         threads: That torch uses on the CPU. Part of the result: sums are split by threads.
         report: Receives the learning curves.
+        files: Where trials find and put what must outlive them.
 
     Raises:
         RuntimeError: From torch, when memory or the device fails.
     """
     torch.set_num_threads(threads)
+    where = torch.device(device)
     match experiments[0]:
         case WassersteinSpec():
-            return wasserstein.train(experiments, seeds, device=torch.device(device), report=report)
+            critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
+            return wasserstein.train(critics, seeds, device=where, report=report)
+        case ClassificationSpec():
+            classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
+            return classification.train(
+                classifiers, seeds, device=where, report=report, files=files
+            )
         case _:
             assert_never(experiments[0])

@@ -7,20 +7,13 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import (
-    build_critic,
-    build_distribution,
-    build_optimizer,
-    build_projections,
-    build_schedule,
-)
+from lnets.build import build_critic, build_distribution
 from lnets.data.distributions import Distribution
-from lnets.nn.fused import Replicas
-from lnets.optim import clip_row_norms_, keep_rows_
-from lnets.specs.experiment import WassersteinSpec
+from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
+from lnets.tasks.training import Training
 
 # Seeds of the streams of one trial differ in these high bits, so that no stream repeats another's.
 _TRAINING_STREAM, _HELD_OUT_STREAM = 1 << 32, 2 << 32
@@ -48,8 +41,7 @@ def train(
         build_distribution(specs[0].distrib2, device),
     )
     run = _Run(specs, seeds, distribs, device)
-    with fast_products(run.product_size):
-        run.train(report)
+    run.train(report)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
@@ -80,12 +72,13 @@ class _Run:
             torch.manual_seed(seed)
             critics.append(build_critic(spec.model, spec.distrib1.shape).to(device))
         self._spec = spec = specs[0]
-        self._replicas = Replicas(critics)
-        self._optimizer = build_optimizer([spec.optim for spec in specs], self._replicas)
-        self._schedule = build_schedule(spec.optim.schedule, self._optimizer)
-        self._projections = build_projections(spec.per_update_proj, spec.per_epoch_proj)
-        norms = torch.tensor([[spec.optim.max_grad_norm or math.inf] for spec in specs])
-        self._max_norms = norms.to(device) if norms.isfinite().any() else None
+        self._training = Training(
+            critics,
+            [spec.optim for spec in specs],
+            per_update_proj=spec.per_update_proj,
+            per_epoch_proj=spec.per_epoch_proj,
+            steps=spec.steps,
+        )
         self._device = device
         self._precision = training_precision(spec.precision, device)
         self._distribs = distribs
@@ -94,19 +87,21 @@ class _Run:
         # Training minimizes the second sample's mean minus the first's, whose gradient is constant.
         signs = torch.tensor([-1.0, 1.0], device=device).repeat_interleave(spec.batch_size)
         self._signed_means = signs.unsqueeze(1) / spec.batch_size
-        self.alive = list(range(len(specs)))
-        """Trials that have not diverged."""
-        self._diverged: dict[int, nn.Module] = {}
         self._seconds = [0.0] * len(specs)
         self._steps = [0] * len(specs)
 
     @property
-    def product_size(self) -> int:
-        """Multiplications in the largest matrix product of a step."""
-        return self._replicas.largest_weight * 2 * self._spec.batch_size * len(self.alive)
+    def alive(self) -> list[int]:
+        """Trials that have not diverged."""
+        return self._training.alive
 
     def train(self, report: Report) -> None:
         """Take all steps, or as many as any critic can."""
+        rows = 2 * self._spec.batch_size * len(self.alive)
+        with fast_products(rows * self._training.replicas.largest_weight):
+            self._train(report)
+
+    def _train(self, report: Report) -> None:
         recent = torch.zeros(len(self.alive), *self._signed_means.shape, device=self._device)
         since, clock = 0, time.perf_counter()
         for step, batch in zip(range(1, self._spec.steps + 1), self._batches(), strict=False):
@@ -128,9 +123,7 @@ class _Run:
 
     def critic(self, index: int) -> nn.Module:
         """A trial's critic as it is now, or was when it diverged."""
-        if index in self._diverged:
-            return self._diverged[index]
-        return self._replicas.model(self.alive.index(index))
+        return self._training.model(index)
 
     def cost(self, index: int) -> dict[str, float]:
         """What training a trial has cost; critics in training at the same time share it."""
@@ -141,22 +134,14 @@ class _Run:
         """Update every critic once; what they said of the batch before."""
         # One forward for both samples: effective weights are computed once per step.
         with self._precision:
-            values = self._replicas(batch).float()
-        self._replicas.backward(values, self._signed_means.expand_as(values))
-        if self._max_norms is not None:
-            clip_row_norms_(self._replicas.gradients, self._max_norms)
-        self._optimizer.step()
-        self._replicas.project_()
-        self._projections.after_update(self._replicas.network)
-        if self._schedule is not None:
-            self._schedule.step()
+            values = self._training(batch)
+        self._training.update(values, self._signed_means.expand_as(values))
         return values.detach()
 
     def _start_epoch(self, step: int) -> None:
         length = self._spec.epoch_steps
         if length is not None and (step - 1) % length == 0:
-            network = self._replicas.network
-            self._projections.start_epoch((step - 1) // length, network, self._optimizer)
+            self._training.start_epoch((step - 1) // length)
 
     def _batches(self) -> Iterator[Tensor]:
         """Samples of both distributions for each critic, one batch after the other."""
@@ -174,19 +159,7 @@ class _Run:
         return torch.cat(samples, dim=1)
 
     def _keep(self, finite: Sequence[bool]) -> None:
-        """Go on without the critics that have diverged."""
-        if all(finite):
-            return
-        for position, index in enumerate(self.alive):
-            if not finite[position]:
-                self._diverged[index] = self._replicas.model(position)
-        kept = [position for position, is_finite in enumerate(finite) if is_finite]
-        self.alive = [self.alive[position] for position in kept]
-        if not kept:
-            return
-        self._generators = [self._generators[position] for position in kept]
-        self._drawn = self._drawn[kept]
-        if self._max_norms is not None:
-            self._max_norms = self._max_norms[kept]
-        self._replicas.keep(kept)
-        keep_rows_(self._optimizer, kept, self._replicas.rows, self._replicas.gradients)
+        kept = self._training.keep(finite)
+        if kept:
+            self._generators = [self._generators[position] for position in kept]
+            self._drawn = self._drawn[kept]

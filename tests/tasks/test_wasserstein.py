@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from lnets.nn import BjorckLinear
-from lnets.specs.experiment import WassersteinSpec
 from lnets.specs.metrics import WASSERSTEIN
+from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trials

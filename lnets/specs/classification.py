@@ -1,0 +1,235 @@
+"""Train a classifier, and certify how robust it is."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from lnets.specs.data import DataSpec
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.layers import BjorckLinearSpec
+from lnets.specs.losses import CrossEntropySpec, LossSpec
+from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
+from lnets.specs.model import ModelSpec
+from lnets.specs.network import Shape
+from lnets.specs.optim import LinearScheduleSpec
+from lnets.specs.spec import Broken, Spec, rule_broken, show
+
+Radius = Annotated[float, Field(gt=0, le=1e6)]
+Fraction = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$")]
+Epsilon = Annotated[
+    Annotated[Radius, Tag("number")] | Annotated[Fraction, Tag("fraction")],
+    Discriminator(lambda value: "fraction" if isinstance(value, str) else "number"),
+]
+TRIAL_KEY_PATTERN = "^[0-9a-f]{64}$"
+
+
+def epsilon_value(epsilon: float | str) -> float:
+    """The number that an epsilon stands for."""
+    if isinstance(epsilon, str):
+        numerator, denominator = epsilon.split("/")
+        return int(numerator) / int(denominator)
+    return epsilon
+
+
+class CertificateSpec(Spec):
+    """Which perturbations a classifier is certified against."""
+
+    norm: Literal["l2", "linf"] = "l2"
+    """Of perturbations."""
+    epsilons: tuple[Epsilon, ...] = Field(
+        ("36/255", "72/255", "108/255", 0.5, 1.0, 1.58), min_length=1, max_length=64
+    )
+    """Their sizes, in pixels of [0, 1]: numbers, or fractions such as 36/255."""
+
+    @model_validator(mode="after")
+    def _epsilons_rise(self) -> Self:
+        values = [epsilon_value(epsilon) for epsilon in self.epsilons]
+        if any(later <= earlier for earlier, later in itertools.pairwise(values)):
+            message = f"must rise, got {show(self.epsilons)}; sort them and leave out doubles"
+            raise rule_broken((("epsilons",), message))
+        return self
+
+
+class NormalizationSpec(Spec):
+    """A first layer that shifts and divides channels; it counts in the Lipschitz constant."""
+
+    mean: tuple[float, ...] = Field(min_length=1)
+    """Subtracted from each channel's pixels."""
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    """By which each channel is divided then."""
+
+
+class SelectionSpec(Spec):
+    """Which weights are kept: those that were best on the validation images after an epoch."""
+
+    metric: Literal["validation_accuracy", "validation_loss", "validation_certified_accuracy"] = (
+        "validation_accuracy"
+    )
+    """By which figure; certified at the smallest epsilon."""
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better figure after which training ends early; null never does."""
+
+
+class FinetuneSpec(Spec):
+    """Training after the training: with more of Björck's iterations, until nothing is left out."""
+
+    epochs: int = Field(ge=1, le=100_000)
+    """Epochs of it."""
+    lr: float = Field(gt=0, le=1e3)
+    """Learning rate, kept."""
+    bjorck_iter: int = Field(ge=1, le=200)
+    """Iterations of every Björck layer."""
+
+
+class ClassificationSpec(ExperimentSpec):
+    """Train a classifier of images, and certify its accuracy under perturbations."""
+
+    task: Literal["classification"]
+    """What a trial does."""
+    data: DataSpec
+    """The images, and which are trained on and held out."""
+    model: ModelSpec
+    """The classifier; it has an output for each class."""
+    normalization: NormalizationSpec | None = None
+    """What is done to pixels, which are in [0, 1], before the model; null does nothing."""
+    loss: LossSpec = CrossEntropySpec(type="cross_entropy")
+    """What is made small."""
+    spectral_jacobian: float = Field(0.0, ge=0)
+    """Weight of a penalty on the norm of the batch's Jacobians."""
+    epochs: int = Field(ge=1, le=100_000)
+    """Passes over the training images; a last batch that is not full is left out."""
+    batch_size: int = Field(128, ge=1, le=1_000_000)
+    """Images per step; no more than there are are used."""
+    max_train_seconds: float | None = Field(None, gt=0)
+    """Wall time after which training ends, wherever it is: for comparisons at equal cost. Learning
+    rates fall by the share of it that has passed. Numbers then depend on the machine."""
+    selection: SelectionSpec | None = None
+    """Which epoch's weights are kept; null keeps the last ones. Never by test images."""
+    finetune: FinetuneSpec | None = None
+    """Training after the training; null does none."""
+    init_from: str | None = Field(None, pattern=TRIAL_KEY_PATTERN)
+    """Key of a finished trial of the same store whose weights training starts from."""
+    certificate: CertificateSpec = CertificateSpec()
+    """Against what the trained classifier is certified."""
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """What a trial reports."""
+        known = certified_metrics([str(epsilon) for epsilon in self.certificate.epsilons])
+        known |= CLASSIFICATION
+        certified = "validation_certified_accuracy"
+        chosen = self.selection is not None and self.selection.metric == certified
+        validation = VALIDATION if self.data.has_validation else {}
+        return known | {k: v for k, v in validation.items() if k != certified or chosen}
+
+    @property
+    def input_batch(self) -> Shape:
+        """Images of a step."""
+        return self.batch_size, *self.data.input_shape
+
+    def lipschitz_constant(self) -> float:
+        """That the network is designed for; margins are multiplied by it."""
+        return float(getattr(self.model, "l_constant", 1.0))
+
+    def why_alone(self) -> str | None:
+        """The reason why trials must be trained one by one; None if they need not."""
+        if self.normalization is not None:
+            return "a network with normalization is trained by itself"
+        if self.spectral_jacobian:
+            return "a spectral-Jacobian penalty is of one network"
+        if self.max_train_seconds is not None:
+            return "seconds of training are counted for one network"
+        if self.selection is not None and self.selection.patience is not None:
+            return "each network stops early by itself"
+        return super().why_alone()
+
+    @model_validator(mode="after")
+    def _parts_fit_each_other(self) -> Self:
+        problems = [*self._bad_model(), *self._bad_selection(), *self._bad_finetuning()]
+        problems += [*self._bad_normalization(), *self._bad_schedule()]
+        problems = problems or [*self._bad_norm()]
+        if problems:
+            raise rule_broken(*problems)
+        return self
+
+    def _bad_model(self) -> Iterator[Broken]:
+        shape, classes = self.data.input_shape, self.data.num_classes
+        misfits = self.model.misfits(shape)
+        yield from ((("model", *path), message) for path, message in misfits)
+        if classes < 2:
+            message = f"must have two classes at least, got {self.data.dataset} with {classes}"
+            yield ("data", "dataset"), message
+        elif not misfits and (found := self.model.output_shape(shape)) != (classes,):
+            outputs = getattr(self.model, self.model.OUTPUT)
+            verb = "end in" if isinstance(outputs, tuple) else "be"
+            message = (
+                f"must {verb} {classes}, the number of classes of {self.data.dataset}, got "
+                f"{show(outputs)}"
+            )
+            if len(found) > 1:
+                message += ", and classes as numbers, not as images"
+            yield ("model", self.model.OUTPUT), message
+
+    def _bad_selection(self) -> Iterator[Broken]:
+        if self.selection is not None and not self.data.has_validation:
+            message = (
+                "needs validation images, and `data.split` holds none out; hold some out, or leave "
+                "selection out"
+            )
+            yield ("selection",), message
+
+    def _bad_finetuning(self) -> Iterator[Broken]:
+        linear = getattr(self.model, "linear", None)
+        if self.finetune is not None and not isinstance(linear, BjorckLinearSpec):
+            message = (
+                "must be left out where `model.linear` is not of type bjorck, because it raises "
+                "bjorck_iter"
+            )
+            yield ("finetune",), message
+
+    def _bad_normalization(self) -> Iterator[Broken]:
+        channels = self.data.input_shape[0]
+        for name in ("mean", "std"):
+            given = getattr(self.normalization, name, None)
+            if given is not None and len(given) != channels:
+                message = f"must have one number per channel, {channels}, got {show(given)}"
+                yield ("normalization", name), message
+
+    def _bad_schedule(self) -> Iterator[Broken]:
+        schedule = self.optim.schedule
+        if self.max_train_seconds is None or schedule is None:
+            return
+        if not isinstance(schedule, LinearScheduleSpec) or schedule.end is not None:
+            message = (
+                "must be {type: linear} without end, or left out, where max_train_seconds ends "
+                "training at a step that nobody knows"
+            )
+            yield ("optim", "schedule"), message
+
+    def _bad_norm(self) -> Iterator[Broken]:
+        other = {"l2": "linf", "linf": "l2"}[self.certificate.norm]
+        for path in _bounded_in(self, other):
+            message = (
+                f"must be {other}, because {path} keeps a bound in that norm only; got "
+                f"{self.certificate.norm}"
+            )
+            yield ("certificate", "norm"), message
+            return
+
+
+def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
+    """Fields that keep a network's bound in one norm, and leave no useful one in others."""
+    for name in ("linear", "conv"):
+        kind = getattr(getattr(spec.model, name, None), "type", "standard")
+        if _norm_of(kind) == norm:
+            yield f"model.{name}, {kind},"
+    if spec.per_update_proj is not None and _norm_of(spec.per_update_proj.type) == norm:
+        yield f"per_update_proj, {spec.per_update_proj.type},"
+
+
+def _norm_of(kind: str) -> str | None:
+    if kind.startswith("standard"):
+        return None
+    return "linf" if kind.startswith("l_inf") else "l2"

@@ -1,0 +1,139 @@
+"""What a trained classifier is worth: its accuracy, and what of it is proven to be robust."""
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lnets.build.losses import Loss
+from lnets.data.images import ImageData
+from lnets.functional.margins import certified_radius, margins
+from lnets.nn import certify, dead_unit_rates, empirical_lipschitz, evaluate_with_error, to_plain
+from lnets.specs.metrics import CERTIFIED
+
+# Images that are evaluated at once.
+_CHUNK = 500
+# Test images near which the steepest slope is searched.
+_STARTS = 64
+_THROUGHPUT_SECONDS = 0.5
+
+
+def evaluate(
+    model: nn.Module,
+    test: ImageData,
+    loss: Loss,
+    *,
+    norm: Literal["l2", "linf"],
+    epsilons: Mapping[str, float],
+) -> dict[str, float]:
+    """Metrics on test images; whatever is certified, of the network evaluated in float64.
+
+    Args:
+        model: Any certifiable classifier.
+        test: Images that it has not seen.
+        loss: Per image.
+        norm: Of perturbations.
+        epsilons: Their sizes, by the names they have in metrics.
+    """
+    exact = copy.deepcopy(model).double().eval()
+    lipschitz = certify(exact, test.images.shape[1:], norm=norm).lipschitz_upper_bound
+    found, radii = [], []
+    for x, labels in _chunks(test):
+        logits, error = evaluate_with_error(exact, x.double())
+        margin = margins(logits, labels)
+        # Two logits are off by √2 times their error together at most.
+        radii.append(certified_radius(margin - 2 * error, lipschitz, norm))
+        found.append(torch.stack((margin, (margin > 0).double(), loss(logits, labels))))
+    margin, correct, losses = torch.cat(found, dim=1)
+    radius = torch.cat(radii)
+    certified = {
+        CERTIFIED + name: float((radius > epsilon).double().mean())
+        for name, epsilon in epsilons.items()
+    }
+    return certified | {
+        "clean_accuracy": float(correct.mean()),
+        "test_loss": float(losses.mean()),
+        "median_certified_radius": float(radius.median()),
+        "mean_margin": float(margin.mean()),
+        "lipschitz_upper_bound": lipschitz,
+        "empirical_lipschitz": empirical_lipschitz(exact, test.pixels(slice(_STARTS)), norm=norm),
+        "dead_units": _dead_units(exact.float(), test),
+        "images_per_second": _throughput(exact, test),
+    }
+
+
+def validate(model: nn.Module, images: ImageData, loss: Loss) -> dict[str, float]:
+    """Loss and accuracy in float32.
+
+    Args:
+        model: A classifier, which is put into evaluation mode.
+        images: Not those that it was trained on.
+        loss: Per image.
+    """
+    model.eval()
+    total, correct = 0.0, 0
+    with torch.no_grad():
+        for x, labels in _chunks(images):
+            logits = model(x)
+            total += float(loss(logits, labels).sum())
+            correct += int((logits.argmax(dim=-1) == labels).sum())
+    return {
+        "validation_loss": total / len(images),
+        "validation_accuracy": correct / len(images),
+    }
+
+
+def certified_accuracy(
+    model: nn.Module, images: ImageData, *, norm: Literal["l2", "linf"], epsilon: float
+) -> float:
+    """Share of images certified at an epsilon, evaluated in float32: for choices in training.
+
+    Args:
+        model: A certifiable classifier, which is put into evaluation mode.
+        images: Not those that it was trained on.
+        norm: Of perturbations.
+        epsilon: Their size.
+    """
+    model.eval()
+    lipschitz = certify(model, images.images.shape[1:], norm=norm).lipschitz_upper_bound
+    certified = 0
+    with torch.no_grad():
+        for x, labels in _chunks(images):
+            radius = certified_radius(margins(model(x), labels), lipschitz, norm)
+            certified += int((radius > epsilon).sum())
+    return certified / len(images)
+
+
+def _chunks(images: ImageData) -> Iterator[tuple[Tensor, Tensor]]:
+    for first in range(0, len(images), _CHUNK):
+        part = slice(first, first + _CHUNK)
+        yield images.pixels(part), images.labels[part]
+
+
+def _dead_units(model: nn.Module, images: ImageData) -> float:
+    """Share of units that no image makes positive, the mean over layers; 0 without any unit."""
+    some = torch.tensor([1 / len(images)])
+    try:
+        alive = dead_unit_rates(model, (x for x, _ in _chunks(images)), some)
+    except ValueError:  # a network without activations
+        return 0.0
+    return 1 - float(torch.stack(list(alive.values())).mean())
+
+
+def _throughput(model: nn.Module, images: ImageData) -> float:
+    """Images per second of the plain export, the best of many batches."""
+    plain = to_plain(model)
+    x = images.pixels(slice(_CHUNK))
+    best, end = math.inf, time.perf_counter() + _THROUGHPUT_SECONDS
+    with torch.no_grad():
+        while time.perf_counter() < end or best == math.inf:
+            start = time.perf_counter()
+            plain(x)
+            if x.is_cuda:
+                torch.cuda.synchronize()
+            best = min(best, time.perf_counter() - start)
+    return len(x) / best

@@ -1,0 +1,130 @@
+"""Networks in training side by side, whatever they are trained for."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lnets.build import build_optimizer, build_projections, build_schedule
+from lnets.nn.fused import Replicas
+from lnets.optim import clip_row_norms_, keep_rows_
+from lnets.specs.optim import OptimSpec
+from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
+
+
+class Training:
+    """Networks, their optimizer and what keeps them in bounds; fewer as some diverge.
+
+    Args:
+        models: The networks, on the device where they are to train.
+        optims: How each is trained; they differ in learning rate, weight decay and clipping only.
+        per_update_proj: How raw weights are projected after each update.
+        per_epoch_proj: How raw weights are projected at the start of epochs.
+        steps: Of the whole training, for schedules that end with it.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nn.Module],
+        optims: Sequence[OptimSpec],
+        *,
+        per_update_proj: UpdateProjectionSpec | None,
+        per_epoch_proj: EpochProjectionSpec | None,
+        steps: int,
+    ) -> None:
+        self.replicas = Replicas(models)
+        self.optimizer = build_optimizer(optims, self.replicas)
+        self.schedule = build_schedule(optims[0].schedule, self.optimizer, steps)
+        self._projections = build_projections(per_update_proj, per_epoch_proj)
+        norms = torch.tensor([[optim.max_grad_norm or math.inf] for optim in optims])
+        norms = norms.to(self.replicas.rows.device)
+        self._max_norms = norms if norms.isfinite().any() else None
+        self.alive = list(range(len(models)))
+        """Networks that have not diverged."""
+        self.diverged: dict[int, nn.Module] = {}
+        """Networks as they were when they diverged."""
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Outputs of each network for its own batch, in float32."""
+        return self.replicas(batch).float()
+
+    def update(self, outputs: Tensor, gradient: Tensor) -> None:
+        """Change every network once, against the gradient of the sum of outputs times their own."""
+        self.replicas.backward(outputs, gradient)
+        if self._max_norms is not None:
+            clip_row_norms_(self.replicas.gradients, self._max_norms)
+        self.optimizer.step()
+        self.replicas.project_()
+        self._projections.after_update(self.replicas.network)
+        if self.schedule is not None:
+            self.schedule.step()
+
+    def start_epoch(self, epoch: int) -> None:
+        """Do what is done at the start of epochs, counted from 0."""
+        self._projections.start_epoch(epoch, self.replicas.network, self.optimizer)
+
+    def model(self, index: int) -> nn.Module:
+        """A network as it is now, or was when it diverged."""
+        if index in self.diverged:
+            return self.diverged[index]
+        return self.replicas.model(self.alive.index(index))
+
+    def keep(self, finite: Sequence[bool]) -> list[int] | None:
+        """Go on without networks that have diverged.
+
+        Args:
+            finite: Of each network alive, whether it goes on.
+
+        Returns:
+            Positions of those that go on among those alive before; None if all do.
+        """
+        if all(finite):
+            return None
+        for position, index in enumerate(self.alive):
+            if not finite[position]:
+                self.diverged[index] = self.replicas.model(position)
+        kept = [position for position, is_finite in enumerate(finite) if is_finite]
+        self.alive = [self.alive[position] for position in kept]
+        if not kept:
+            return kept
+        if self._max_norms is not None:
+            self._max_norms = self._max_norms[kept]
+        self.replicas.keep(kept)
+        keep_rows_(self.optimizer, kept, self.replicas.rows, self.replicas.gradients)
+        return kept
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
+        """All that the rest of the training depends on: tensors, and numbers."""
+        tensors = {"rows": self.replicas.rows}
+        tensors |= {f"fixed.{name}": t for name, t in self.replicas.untrained().items()}
+        numbers = {}
+        for i, group in enumerate(self.optimizer.param_groups):
+            state = self.optimizer.state.get(group["params"][0], {})
+            tensors |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
+            numbers[f"lr.{i}"] = group["lr"]
+        if self.schedule is not None:
+            numbers["schedule"] = self.schedule.last_epoch
+        return tensors, numbers
+
+    def load(self, tensors: dict[str, Tensor], numbers: dict[str, float]) -> None:
+        """Go on from there.
+
+        Args:
+            tensors: As from `state` of an equal training.
+            numbers: As from there.
+        """
+        with torch.no_grad():
+            self.replicas.rows.copy_(tensors["rows"])
+            for name, fixed in self.replicas.untrained().items():
+                fixed.copy_(tensors[f"fixed.{name}"])
+        for i, group in enumerate(self.optimizer.param_groups):
+            parameter, prefix = group["params"][0], f"optimizer.{i}."
+            self.optimizer.state[parameter] = {
+                name.removeprefix(prefix): value.to(parameter.device) if value.ndim else value
+                for name, value in tensors.items()
+                if name.startswith(prefix)
+            }
+            group["lr"] = numbers[f"lr.{i}"]
+        if self.schedule is not None:
+            self.schedule.last_epoch = int(numbers["schedule"])
