@@ -246,10 +246,11 @@ def test_schedules_drop_the_rate_when_they_say() -> None:
         "step": {"type": "step", "milestones": (2, 3), "decay": 0.1},
         "exp": {"type": "exp", "decay": 0.5, "every_n_steps": 2},
         "linear": {"type": "linear", "end": 4},
+        "linear to the end": {"type": "linear"},
     }.items():
         spec = optim(type="sgd", lr=1.0, schedule=schedule)
         optimizer = build_optimizer([spec], Replicas([nn.Linear(1, 1)]))
-        built = build_schedule(spec.schedule, optimizer)
+        built = build_schedule(spec.schedule, optimizer, steps=5)
         rates[name] = []
         for _ in range(5):
             rates[name].append(optimizer.param_groups[0]["lr"])
@@ -260,3 +261,4 @@ def test_schedules_drop_the_rate_when_they_say() -> None:
     assert rates["step"] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
     assert rates["exp"] == pytest.approx([1, 1, 0.5, 0.5, 0.25])
     assert rates["linear"] == pytest.approx([1, 0.75, 0.5, 0.25, 0])
+    assert rates["linear to the end"] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2])

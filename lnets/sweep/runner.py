@@ -181,6 +181,8 @@ def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
     )
     for job, outcome in zip(jobs, outcomes, strict=True):
         _save(outcome, job, store.artifacts(job.trial_key))
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
     return [
         _record(
             job,

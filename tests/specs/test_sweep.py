@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.identity import canonical_json, config_key, sweep_id, trial_key
 from lnets.specs.schemas import schemas, stale
 from lnets.specs.sweep import SweepSpec
@@ -31,11 +31,11 @@ def test_identity_is_content(tiny: dict[str, Any]) -> None:
     experiment = sweep(tiny).experiment
     spelled_out = {**tiny["experiment"], "batch_size": 2}
     spelled_out["optim"] = {"momentum": 0.9, "lr": 0.1, "type": "sgd", "schedule": None}
-    same = ExperimentSpec.model_validate_json(json.dumps(spelled_out))
+    same = EXPERIMENT.validate_json(json.dumps(spelled_out))
     assert config_key(same) == config_key(experiment)
     assert trial_key(same, 1) == trial_key(experiment, 1)
     assert trial_key(same, 1) != trial_key(experiment, 2)
-    other = ExperimentSpec.model_validate_json(json.dumps({**spelled_out, "steps": 4}))
+    other = EXPERIMENT.validate_json(json.dumps({**spelled_out, "steps": 4}))
     assert config_key(other) != config_key(experiment)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from lnets.build import build_critic
 from lnets.errors import ClusterError
 from lnets.results.store import Store
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.sweep import ResourcesSpec, SweepSpec
 from lnets.sweep.driver import submit
 from lnets.sweep.plan import make_plan
@@ -77,7 +77,7 @@ class RunnerContract:
         for row in found:
             folder = store.artifacts(row["trial_key"])
             stored = json.loads((folder / "experiment.json").read_text())
-            experiment = ExperimentSpec.model_validate_json(json.dumps(stored["experiment"]))
+            experiment = EXPERIMENT.validate_json(json.dumps(stored["experiment"]))
             assert json.loads(row["config"]) == stored["experiment"]
             assert stored["seed"] == row["seed"]
             model = build_critic(experiment.model, experiment.distrib1.shape)
