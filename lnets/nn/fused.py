@@ -28,12 +28,13 @@ class Replicas:
 
     Args:
         models: The networks, on the device where they are to train. Their weights are copied.
+        compiled: Whether they are compiled when they are first called.
 
     Raises:
         ValueError: If there are several that cannot be stacked.
     """
 
-    def __init__(self, models: Sequence[nn.Module]) -> None:
+    def __init__(self, models: Sequence[nn.Module], *, compiled: bool = False) -> None:
         self._pattern = copy.deepcopy(models[0])
         self._stacked = len(models) > 1
         if self._stacked:
@@ -58,13 +59,14 @@ class Replicas:
             for (name, tensor), each in zip(own, alike, strict=True):
                 tensor.data = torch.stack(each).view(self._shape(name, each[0].shape))
         self._bind()
+        self._forward = torch.compile(self.network) if compiled else self.network
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __call__(self, x: Float[Tensor, "replicas batch *shape"]) -> Float[Tensor, "replicas ..."]:
         """Each network's outputs for its own batch."""
-        return self.network(x) if self._stacked else self.network(x[0]).unsqueeze(0)
+        return self._forward(x) if self._stacked else self._forward(x[0]).unsqueeze(0)
 
     def backward(self, outputs: Tensor, gradient: Tensor) -> None:
         """Set `gradients` to those of the sum of outputs times their own gradient."""

@@ -48,6 +48,9 @@ class ResourcesSpec(Spec):
     """How many trials that differ only in seed, learning rate, weight decay and clipping are
     trained together as one stacked network: `auto` where that is faster (narrow networks on a CPU,
     most on a GPU), `off`, or a number. Rows and curves stay per trial."""
+    compile: bool = False
+    """Whether networks are compiled before they are trained: seconds once per group, and worth it
+    where launching operations costs more than they do, as on a GPU. `docs/speed.md` has figures."""
     memory: float | None = Field(None, gt=0)
     """GiB that trials trained together may take, by an estimate; null sets no bound."""
 

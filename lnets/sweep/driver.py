@@ -147,6 +147,7 @@ def _groups(
                 store=str(store.root),
                 device="cuda" if resources.gpu else "cpu",
                 threads=resources.cpu,
+                compile=resources.compile,
             )
 
 

@@ -52,6 +52,8 @@ class Group(_Message):
     """`cpu` or `cuda`."""
     threads: int
     """CPU threads."""
+    compile: bool = False
+    """Whether networks are compiled."""
 
     @property
     def label(self) -> str:
@@ -176,6 +178,7 @@ def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
         [job.seed for job in jobs],
         device=group.device,
         threads=group.threads,
+        compiled=group.compile,
         report=report,
         files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint),
     )

@@ -33,6 +33,7 @@ def train(
     *,
     device: torch.device,
     report: Report,
+    compiled: bool,
     files: TrialFiles,
 ) -> list[Outcome]:
     """Train classifiers side by side, then evaluate them on the test images.
@@ -44,6 +45,7 @@ def train(
         device: Where to train and evaluate.
         report: Called for each trial every `log_every` steps with `train_loss`, and after every
             epoch with figures of validation.
+        compiled: Whether classifiers are compiled before they are trained.
         files: Where weights to start from are, and where a single trial that was cut off goes on.
 
     Raises:
@@ -51,7 +53,7 @@ def train(
     """
     spec = specs[0]
     data = build_data(spec.data, device)
-    run = _Run(specs, seeds, data, device, files)
+    run = _Run(specs, seeds, data, device, compiled, files)
     run.train(report)
     loss = build_loss(spec.loss, spec.lipschitz_constant())
     epsilons = {str(epsilon): epsilon_value(epsilon) for epsilon in spec.certificate.epsilons}
@@ -86,11 +88,13 @@ class _Run:
         seeds: Sequence[int],
         data: ImageSplits,
         device: torch.device,
+        compiled: bool,
         files: TrialFiles,
     ) -> None:
         self._spec = spec = specs[0]
         self._optims = [spec.optim for spec in specs]
         self._seeds, self._data, self._device = seeds, data, device
+        self._compiled = compiled
         models = []
         for seed in seeds:
             torch.manual_seed(seed)
@@ -151,6 +155,7 @@ class _Run:
             per_update_proj=self._spec.per_update_proj,
             per_epoch_proj=self._spec.per_epoch_proj,
             steps=epochs * self._steps_per_epoch,
+            compiled=self._compiled,
         )
 
     def _begin_finetuning(self) -> None:

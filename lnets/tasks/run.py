@@ -20,6 +20,7 @@ def run_trials(
     device: str,
     threads: int,
     report: Report,
+    compiled: bool = False,
     files: TrialFiles = NO_FILES,
 ) -> list[Outcome]:
     """Train and evaluate; the same arguments give the same numbers on the same machine.
@@ -30,6 +31,7 @@ def run_trials(
         device: `cpu` or `cuda`.
         threads: That torch uses on the CPU. Part of the result: sums are split by threads.
         report: Receives the learning curves.
+        compiled: Whether networks are compiled before they are trained.
         files: Where trials find and put what must outlive them.
 
     Raises:
@@ -40,11 +42,11 @@ def run_trials(
     match experiments[0]:
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
-            return wasserstein.train(critics, seeds, device=where, report=report)
+            return wasserstein.train(critics, seeds, device=where, report=report, compiled=compiled)
         case ClassificationSpec():
             classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
             return classification.train(
-                classifiers, seeds, device=where, report=report, files=files
+                classifiers, seeds, device=where, report=report, compiled=compiled, files=files
             )
         case _:
             assert_never(experiments[0])

@@ -22,6 +22,7 @@ class Training:
         per_update_proj: How raw weights are projected after each update.
         per_epoch_proj: How raw weights are projected at the start of epochs.
         steps: Of the whole training, for schedules that end with it.
+        compiled: Whether the networks are compiled.
     """
 
     def __init__(
@@ -32,8 +33,9 @@ class Training:
         per_update_proj: UpdateProjectionSpec | None,
         per_epoch_proj: EpochProjectionSpec | None,
         steps: int,
+        compiled: bool,
     ) -> None:
-        self.replicas = Replicas(models)
+        self.replicas = Replicas(models, compiled=compiled)
         self.optimizer = build_optimizer(optims, self.replicas)
         self.schedule = build_schedule(optims[0].schedule, self.optimizer, steps)
         self._projections = build_projections(per_update_proj, per_epoch_proj)

@@ -23,7 +23,12 @@ _MOST_STEPS_AT_ONCE = 64
 
 
 def train(
-    specs: Sequence[WassersteinSpec], seeds: Sequence[int], *, device: torch.device, report: Report
+    specs: Sequence[WassersteinSpec],
+    seeds: Sequence[int],
+    *,
+    device: torch.device,
+    report: Report,
+    compiled: bool,
 ) -> list[Outcome]:
     """Train critics side by side, then bound the distance on samples that they have not seen.
 
@@ -35,12 +40,13 @@ def train(
         device: Where to train; the bounds are computed there too, in float64.
         report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
             the training samples of these steps, not divided by a Lipschitz constant.
+        compiled: Whether critics are compiled before they are trained.
     """
     distribs = (
         build_distribution(specs[0].distrib1, device),
         build_distribution(specs[0].distrib2, device),
     )
-    run = _Run(specs, seeds, distribs, device)
+    run = _Run(specs, seeds, distribs, device, compiled)
     run.train(report)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
@@ -66,6 +72,7 @@ class _Run:
         seeds: Sequence[int],
         distribs: Sequence[Distribution],
         device: torch.device,
+        compiled: bool,
     ) -> None:
         critics = []
         for spec, seed in zip(specs, seeds, strict=True):
@@ -78,6 +85,7 @@ class _Run:
             per_update_proj=spec.per_update_proj,
             per_epoch_proj=spec.per_epoch_proj,
             steps=spec.steps,
+            compiled=compiled,
         )
         self._device = device
         self._precision = training_precision(spec.precision, device)
