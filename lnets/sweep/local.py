@@ -96,6 +96,12 @@ def _check_device(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
+    if any(trial.experiment.precision != "float32" for trial in plan.trials):
+        import torch
+
+        from lnets.tasks.products import training_precision
+
+        training_precision("bf16", torch.device("cuda" if plan.sweep.resources.gpu else "cpu"))
 
 
 def _login() -> str:
