@@ -14,6 +14,7 @@ from torch import Tensor
 from lnets.functional.operator_norm import (
     gamma,
     linf_norm_upper_bound,
+    spectral_norm_bounds,
     spectral_norm_upper_bound,
 )
 
@@ -84,7 +85,7 @@ def patch_norm_bound(kernel: Float[Tensor, "out in kh kw"], overlap: int) -> Flo
         kernel: The kernel as it is used.
         overlap: `overlap_factor`, or `circular_overlap_factor` under circular padding.
     """
-    return math.sqrt(overlap) * (1 + 4 * _EPS) * _matrix_norm_bounds(kernel.detach().flatten(1))
+    return math.sqrt(overlap) * (1 + 4 * _EPS) * spectral_norm_bounds(kernel.flatten(1))
 
 
 def conv_spectral_norm_upper_bound(
@@ -204,8 +205,8 @@ def bcop_norm_bound(
         kernel_size: Height and width.
     """
     side, other = matrix.shape
-    squared = _matrix_norm_bounds(bases.detach()).square()
-    norm = _matrix_norm_bounds(matrix.detach()) * (2 * squared - 1).clamp_min(1).prod()
+    squared = spectral_norm_bounds(bases).square()
+    norm = spectral_norm_bounds(matrix) * (2 * squared - 1).clamp_min(1).prod()
     moved = gamma(side + bases.shape[-1] + 2) * (4 * bases.shape[-1] * squared + 2).sum()
     slack = moved * math.sqrt(other * math.prod(kernel_size))
     return norm * (1 + slack) * (1 + (len(bases) + 8) * _EPS * 4)
@@ -248,14 +249,6 @@ def _torus_norm_upper_bound(kernel: Tensor, height: int, width: int) -> float:
         largest = max(largest, float((torch.linalg.eigvalsh(gram)[:, -1] + slack).max()))
     total = float(torch.linalg.vector_norm(taps, dim=1).sum())
     return _up(_up(math.sqrt(largest)) + gamma(4 * kh * kw + 128) * total)
-
-
-def _matrix_norm_bounds(matrices: Tensor) -> Tensor:
-    """`spectral_norm_upper_bound` of many matrices, as a tensor."""
-    matrices = matrices.double()
-    n = max(matrices.shape[-2:])
-    frobenius = torch.linalg.matrix_norm(matrices)
-    return torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
 
 
 def _reads(k: int, s: int, p: int, n: int) -> int:

@@ -33,13 +33,24 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
     Source:
         Higham (2002), Accuracy and Stability of Numerical Algorithms, chapter 19.
     """
-    if not torch.isfinite(weight).all():
-        raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
-    matrix = weight.detach().to(device="cpu", dtype=torch.float64)
-    largest = float(torch.linalg.matrix_norm(matrix, ord=2))
-    frobenius = float(torch.linalg.matrix_norm(matrix))
-    n = max(matrix.shape)
-    return largest + 2 * n * gamma(n) * frobenius
+    refuse_not_finite(weight)
+    return float(spectral_norm_bounds(weight))
+
+
+def spectral_norm_bounds(weights: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
+    """`spectral_norm_upper_bound` of many matrices, without gradient.
+
+    A tensor in float64, for use inside `vmap` and `compile`. Of entries that are not finite it is
+    NaN or LAPACK's error.
+
+    Args:
+        weights: The matrices as they are used.
+    """
+    matrices = weights.detach().to(device="cpu", dtype=torch.float64)
+    n = max(matrices.shape[-2:])
+    frobenius = torch.linalg.matrix_norm(matrices)
+    bounds = torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
+    return bounds.to(weights.device)
 
 
 def linf_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
@@ -51,10 +62,33 @@ def linf_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
     Raises:
         ValueError: If an entry is not finite.
     """
-    if not torch.isfinite(weight).all():
+    refuse_not_finite(weight)
+    return float(linf_norm_bounds(weight))
+
+
+def linf_norm_bounds(weights: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
+    """`linf_norm_upper_bound` of many matrices, without gradient.
+
+    A tensor in float64, for use inside `vmap` and `compile`; NaN or infinite where entries are.
+
+    Args:
+        weights: The matrices as they are used.
+    """
+    sums = weights.detach().double().abs().sum(dim=-1)
+    return sums.amax(dim=-1) * (1 + gamma(weights.shape[-1] + 2))
+
+
+def refuse_not_finite(weight: Float[Tensor, "*shape"]) -> None:
+    """Nothing is proven of numbers that are none.
+
+    Args:
+        weight: Any tensor.
+
+    Raises:
+        ValueError: If an entry is not finite.
+    """
+    if not weight.isfinite().all():
         raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
-    sums = weight.detach().to(device="cpu", dtype=torch.float64).abs().sum(dim=1)
-    return float(sums.max()) * (1 + gamma(weight.shape[1] + 2))
 
 
 def product_upper_bound(factors: list[float]) -> float:

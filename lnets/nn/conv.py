@@ -10,10 +10,10 @@ from lnets.functional.convolution import (
     bcop_kernel,
     bcop_norm_bound,
     circular_overlap_factor,
-    conv_linf_norm_upper_bound,
     overlap_factor,
     patch_norm_bound,
 )
+from lnets.functional.operator_norm import linf_norm_bounds
 from lnets.functional.orthonormalize import bjorck
 from lnets.functional.projections import project_l1_ball_rows
 from lnets.nn.effective import EffectiveWeight, shrunk_to_one
@@ -293,7 +293,8 @@ class LInfProjectedConv2d(LipschitzConv2d):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The kernel of training, divided by its bound where that exceeds 1."""
-        return shrunk_to_one(self.map_weight(weight), conv_linf_norm_upper_bound)
+        kernel = self.map_weight(weight)
+        return shrunk_to_one(kernel, linf_norm_bounds(kernel.flatten(1)))
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
-from lnets.functional.operator_norm import linf_norm_upper_bound, spectral_norm_upper_bound
+from lnets.functional.operator_norm import linf_norm_bounds, spectral_norm_bounds
 from lnets.functional.orthonormalize import bjorck, bjorck_iteration
 from lnets.functional.projections import project_l1_ball_rows
 from lnets.nn.effective import EffectiveWeight, shrunk_to_one
@@ -54,7 +54,7 @@ class LipschitzLinear(EffectiveWeight):
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The weight of training, divided by a proven bound on its norm where that exceeds 1."""
         effective = self.map_weight(weight)
-        return shrunk_to_one(effective, spectral_norm_upper_bound)
+        return shrunk_to_one(effective, spectral_norm_bounds(effective))
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The affine map."""
@@ -131,7 +131,8 @@ class LInfProjectedLinear(LipschitzLinear):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The projected rows, divided by a proven bound on their L1 norms where that exceeds 1."""
-        return shrunk_to_one(self.map_weight(weight), linf_norm_upper_bound)
+        rows = self.map_weight(weight)
+        return shrunk_to_one(rows, linf_norm_bounds(rows))
 
 
 class SpectralNormLinear(LipschitzLinear):
