@@ -293,8 +293,7 @@ class LInfProjectedConv2d(LipschitzConv2d):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The kernel of training, divided by its bound where that exceeds 1."""
-        kernel = self.map_weight(weight)
-        return shrunk_to_one(kernel, linf_norm_bounds(kernel.flatten(1)))
+        return shrunk_to_one(kernel := self.map_weight(weight), linf_norm_bounds(kernel.flatten(1)))
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

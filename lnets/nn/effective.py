@@ -62,6 +62,7 @@ class EffectiveWeight(nn.Module):
                 return kept[2]
             refuse_not_finite(weight)
             proven = self.prove_weight(weight)
+            refuse_not_finite(proven)  # the map may overflow
             if constant and not is_tracing():
                 self._kept = (weight, weight._version, proven)
             return proven

@@ -17,7 +17,7 @@ from lnets.nn import (
     Scale,
 )
 from lnets.nn.fused import Replicas, why_not_stacked
-from tests.nn.test_linear import LAYERS
+from tests.nn.layers import LINEAR
 
 # Batched products sum in another order.
 FLOAT32 = 1e-4
@@ -34,7 +34,7 @@ ACTIVATIONS = {
 
 
 def networks(linear: str, activation: str, count: int = 3) -> list[nn.Module]:
-    make = nn.Linear if linear == "standard" else LAYERS[linear]
+    make = nn.Linear if linear == "standard" else LINEAR[linear]
     torch.manual_seed(0)
     return [
         FullyConnected(
@@ -49,7 +49,7 @@ def networks(linear: str, activation: str, count: int = 3) -> list[nn.Module]:
     ]
 
 
-CASES = [(linear, "maxmin") for linear in ("standard", *LAYERS)] + [
+CASES = [(linear, "maxmin") for linear in ("standard", *LINEAR)] + [
     ("retract", activation) for activation in ACTIVATIONS if activation != "maxmin"
 ]
 
@@ -86,7 +86,7 @@ def test_weights_go_in_and_out_unchanged(linear: str, activation: str) -> None:
     assert torch.allclose(replicas(x)[1], models[2](x[1]), atol=FLOAT32)
 
 
-@pytest.mark.parametrize("linear", LAYERS)
+@pytest.mark.parametrize("linear", LINEAR)
 def test_updates_and_projections_are_each_networks_own(linear: str) -> None:
     models = networks(linear, "maxmin")
     replicas = Replicas(models)
