@@ -1,8 +1,8 @@
 """Certified Lipschitz constants beside the steepest places that a search finds.
 
-Every architecture and layer, trained for some steps, in both norms. Ours is what the search found, the
-baseline what is certified: the ratio certified ÷ found is 1 at best, and below 1 a proof is wrong,
-which ends the run with an error.
+Every architecture and layer, trained for some steps, in both norms. Ours is what the search found,
+the baseline what is certified: the ratio certified ÷ found is 1 at best, and below 1 a proof is
+wrong, which ends the run with an error.
 """
 
 import sys

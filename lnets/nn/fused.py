@@ -138,6 +138,8 @@ def why_not_stacked(model: nn.Module) -> str | None:
         along = isinstance(module, _ALONG_AN_AXIS) and module.axis == -1
         if not (flattens or along or isinstance(module, (nn.Linear, LipschitzLinear, *_OF_UNITS))):
             return f"`{name}`: a {type(module).__name__} works on one network at a time"
+    if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
+        return "layers share weights, and each would get its own"
     return None
 
 

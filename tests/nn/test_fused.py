@@ -131,6 +131,9 @@ def test_only_equal_networks_are_stacked() -> None:
     for other in others:
         with pytest.raises(ValueError, match="same layers, shapes and options"):
             Replicas(first + other)
+    shared = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="cannot be stacked, layers share weights"):
+        Replicas([nn.Sequential(shared, nn.ReLU(), shared) for _ in range(2)])
     assert why_not_stacked(nn.Sequential(nn.Dropout(0.1))) is not None
     assert why_not_stacked(nn.Sequential(GroupSort(2, axis=1))) is not None
 

@@ -214,6 +214,30 @@ def test_a_transform_leaves_nothing_of_its_own_behind(case: Case) -> None:
     assert not torch._C._functorch.is_functorch_wrapped_tensor(kept)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # torch's own
+@pytest.mark.parametrize("name", KINDS)
+def test_forward_mode_agrees_with_backward(name: str) -> None:
+    """At (x, W) along (dx, dW): the derivative of ⟨y, upstream⟩ both ways."""
+    torch.manual_seed(0)
+    case = KINDS[name]
+    layer, x = case.make().double(), case.inputs(3, torch.float64).requires_grad_()
+    layer.train(name != "spectral_normal")  # which moves its state in training
+    y = layer(x)
+    upstream, dx, dw = (torch.randn_like(tensor) for tensor in (y, x, layer.weight))
+    pulled = torch.autograd.grad(y, (x, layer.weight), upstream)
+    expected = (pulled[0] * dx).sum() + (pulled[1] * dw).sum()
+
+    def forward(inputs: Tensor, weight: Tensor) -> Tensor:
+        return functional_call(layer, {"weight": weight}, (inputs,))
+
+    arguments = ((x.detach(), layer.weight.detach()), (dx, dw))
+    if name in ("polar", "polar_express"):
+        with pytest.raises(NotImplementedError, match="forward mode AD"):
+            torch.func.jvp(forward, *arguments)
+    else:
+        assert torch.allclose((torch.func.jvp(forward, *arguments)[1] * upstream).sum(), expected)
+
+
 @pytest.mark.slow
 def test_tracing_leaves_training_alone_and_evaluation_proven() -> None:
     """In a process of its own, where annotations are not checked: the checks break the graph."""
