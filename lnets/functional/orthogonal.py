@@ -190,7 +190,8 @@ class _TangentLinear(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, gradient.to(weight.dtype), x, weight)
         # Autocast has decided on the dtype of y; autograd brings back that of the weight.
-        x, weight = x.to(y.dtype), weight.to(y.dtype)
+        if x.dtype != y.dtype or weight.dtype != y.dtype:
+            x, weight = x.to(y.dtype), weight.to(y.dtype)
         replicas, (out, in_) = weight.shape[:-2], weight.shape[-2:]
         g, xs, ys = gradient, x, y
         if x.ndim != weight.ndim:

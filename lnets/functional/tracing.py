@@ -28,6 +28,7 @@ def without_autocast(weight: Tensor) -> contextlib.AbstractContextManager[object
         weight: On the device in question.
     """
     device = weight.device.type
-    if torch.is_autocast_enabled(device):
+    # Asking about a device without autocast, such as meta, is an error.
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return contextlib.nullcontext()

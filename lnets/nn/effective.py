@@ -50,22 +50,24 @@ class EffectiveWeight(nn.Module):
     def effective_weight(self) -> Tensor:
         """The weight that the layer applies to its input."""
         weight = self.weight
-        with without_autocast(weight):
-            if self.training:
+        if self.training:
+            with without_autocast(weight):
                 return self.map_weight(weight)
-            # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
-            if torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter):
-                return self.prove_weight(weight)
-            constant = not (torch.is_grad_enabled() and weight.requires_grad)
-            kept = self._kept
-            if constant and kept and kept[0] is weight and kept[1] == weight._version:
-                return kept[2]
+        # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
+        passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
+        constant = not (passing or (torch.is_grad_enabled() and weight.requires_grad))
+        kept = self._kept
+        if constant and kept and kept[0] is weight and kept[1] == weight._version:
+            return kept[2]
+        if not passing:
             refuse_not_finite(weight)
+        with without_autocast(weight):
             proven = self.prove_weight(weight)
+        if not passing:
             refuse_not_finite(proven)  # the map may overflow
-            if constant and not is_tracing():
-                self._kept = (weight, weight._version, proven)
-            return proven
+        if constant and not is_tracing():
+            self._kept = (weight, weight._version, proven)
+        return proven
 
     def train(self, mode: bool = True) -> "EffectiveWeight":
         """Switch between training and evaluation; forgets the kept weight."""
