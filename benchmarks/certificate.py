@@ -34,6 +34,7 @@ from lnets.nn import (
     OrthogonalLinear,
     ParsevalL2Linear,
     ResNet32,
+    RotatedLinear,
     SpectralNormLinear,
     WideResNet32,
     certify,
@@ -203,6 +204,7 @@ CASES = [
     Case("lipschitz resnet l_inf", COLOURS, _lipschitz_resnet(LInfProjectedConv2d)),
     Case("resnet32", (3, 4, 4), ResNet32),
     Case("wide resnet32, widen 1", (3, 4, 4), lambda: WideResNet32(widen=1)),
+    Case("fully connected rotate maxmin", VECTOR, _fully_connected(RotatedLinear), True),
 ]
 
 

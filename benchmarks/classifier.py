@@ -3,16 +3,15 @@
 There is no classification task yet, so this is the smallest training step of our layers.
 """
 
-import gzip
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lnets.data.images import to_pixels
+from lnets.data.readers import read_fashion_mnist
 from lnets.nn import GroupSort, OrthogonalLinear, project_
+from lnets.specs.data import data_folder
 
 BATCH = 128
 INPUTS = 784
@@ -22,11 +21,6 @@ LR = 1e-3
 DRIFT = 0.05
 # The original trains on nine tenths, and keeps the rest for validation.
 TRAINED_ON = 54_000
-
-FOLDER = "LNETS_FASHION_MNIST"
-"""Environment variable that names the folder of the four .gz files."""
-# Where Debian's package `dataset-fashion-mnist` has them.
-_DEBIAN = "/usr/share/datasets/fashion-mnist"
 
 
 @dataclass(frozen=True)
@@ -49,23 +43,19 @@ def noise() -> Images:
     return Images(pixels, torch.randint(LAYERS[-1], (1000,), generator=generator))
 
 
-def fashion_mnist() -> tuple[Images, Images] | None:
-    """Images to train on and to test on; None where the files are not there."""
-    folder = Path(os.environ.get(FOLDER, _DEBIAN))
-    if not (folder / "train-images-idx3-ubyte.gz").exists():
-        return None
-    train, test = _read(folder, "train"), _read(folder, "t10k")
-    return Images(train.pixels[:TRAINED_ON], train.labels[:TRAINED_ON]), test
+def fashion_mnist() -> tuple[Images, Images]:
+    """Images to train on and to test on.
 
-
-def _read(folder: Path, half: str) -> Images:
-    # The headers are 16 and 8 bytes long.
-    pixels = gzip.decompress((folder / f"{half}-images-idx3-ubyte.gz").read_bytes())[16:]
-    labels = gzip.decompress((folder / f"{half}-labels-idx1-ubyte.gz").read_bytes())[8:]
-    return Images(
-        torch.tensor(np.frombuffer(pixels, np.uint8)).view(-1, INPUTS) / 255,
-        torch.tensor(np.frombuffer(labels, np.uint8)).long(),
-    )
+    Raises:
+        DataError: If they are not there.
+    """
+    halves = []
+    for train in (True, False):
+        source = read_fashion_mnist(data_folder(), train)
+        index = torch.arange(TRAINED_ON if train else len(source.labels))
+        pixels = to_pixels(source.read(index)).flatten(1)
+        halves.append(Images(pixels, source.labels[index]))
+    return halves[0], halves[1]
 
 
 class Classifier:

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 
 import torch
 
-from benchmarks.classifier import FOLDER, STEPS, Classifier, Images, fashion_mnist
+from benchmarks.classifier import STEPS, Classifier, Images, fashion_mnist
 from benchmarks.measurement import Measurement
 from benchmarks.original import OriginalTraining
 from benchmarks.workloads import CLASSIFIER, CRITICS, original_turn, to_the_figure, train_ours
+from lnets.errors import DataError
 
 SEEDS = 3
 # Steps between two looks at the original.
@@ -77,9 +78,10 @@ def _original(name: str) -> tuple[float, str]:
 
 
 def _classifier() -> Measurement | None:
-    images = fashion_mnist()
-    if images is None:
-        print(f"  {CLASSIFIER} is not measured: install dataset-fashion-mnist, or set {FOLDER}")
+    try:
+        images = fashion_mnist()
+    except DataError as error:
+        print(f"  {CLASSIFIER} is not measured: {error}")
         return None
     ends = []
     for seed in range(SEEDS):

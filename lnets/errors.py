@@ -3,6 +3,7 @@
 LnetsError                exit code 1
 ├── SpecError             2  the person's file or flags are wrong; nothing was dispatched
 ├── TrialError            1  a trial could not produce a result
+├── DataError             1  a data set is not there, or is damaged
 ├── StoreError            1  the results store cannot be read or written; it is left untouched
 │   └── NotFoundError     4  no such store, sweep or trial
 └── ClusterError          3  Ray could not be started or reached
@@ -47,6 +48,10 @@ class SpecError(LnetsError):
 
 class TrialError(LnetsError):
     """A trial that could not produce a result."""
+
+
+class DataError(LnetsError):
+    """A data set that is not there, or is damaged."""
 
 
 class StoreError(LnetsError):

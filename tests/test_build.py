@@ -83,7 +83,13 @@ NETWORKS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "flattened images": (model_spec().model_dump(mode="json"), (2, 3, 5)),
     "fully_conv": (FULLY_CONV, (2, 7, 5)),
     "fully_conv with strides": (
-        {**FULLY_CONV, "strides": [2, 1, 1], "padding": 1, "l_constant": 2.0},
+        {
+            **FULLY_CONV,
+            "kernels": [3, 2, 2],
+            "strides": [2, 1, 1],
+            "padding": 1,
+            "l_constant": 2.0,
+        },
         (2, 7, 5),
     ),
     "circular": (

@@ -261,3 +261,19 @@ def test_reading_commands_end_as_they_should(
 
 def test_the_version(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("--version") == (0, f"{__version__}\n", "")
+
+
+def test_splits_are_written_as_files(
+    cli: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    folder = tmp_path / "small"
+    options = ("--per-class", 30, "--validation-per-class", 10)
+    code, _, err = cli("split", folder, "--dataset", "digits", *options)
+    assert (code, len(err.splitlines())) == (0, 2)
+    assert len((folder / "train.txt").read_text().splitlines()) == 300
+    assert len((folder / "validation.txt").read_text().splitlines()) == 100
+    code, _, err = cli("split", folder, "--dataset", "digit", *options)
+    assert (code, "did you mean `digits`?" in err) == (2, True)
+    code, _, err = cli("split", folder, "--dataset", "digits", *options[:3], 110)
+    assert code == 2
+    assert "must be at most 139 images per class" in err

@@ -1,5 +1,6 @@
 """Spec -> object: the only place that imports both sides."""
 
+from lnets.build.data import build_data
 from lnets.build.distributions import build_distribution
 from lnets.build.layers import build_activation, build_conv, build_linear
 from lnets.build.models import build_critic, build_model
@@ -14,6 +15,7 @@ __all__ = [
     "build_activation",
     "build_conv",
     "build_critic",
+    "build_data",
     "build_distribution",
     "build_linear",
     "build_model",

@@ -17,6 +17,7 @@ from lnets.nn import (
     NActivation,
     OrthogonalLinear,
     ParsevalL2Linear,
+    RotatedLinear,
     SpectralNormLinear,
 )
 from lnets.specs.layers import (
@@ -51,12 +52,16 @@ def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Mo
                 bias=spec.bias,
                 **bjorck_options(spec),
             )
+        case OrthogonalLinearSpec(mode="rotate") if rotates(in_features, out_features):
+            return RotatedLinear(
+                in_features, out_features, drift=spec.allowed_drift(), bias=spec.bias
+            )
         case OrthogonalLinearSpec():
             return OrthogonalLinear(
                 in_features,
                 out_features,
                 method=spec.method,
-                mode=spec.mode,
+                mode="forward" if spec.mode == "forward" else "retract",
                 drift=spec.allowed_drift(),
                 bias=spec.bias,
             )
@@ -76,6 +81,14 @@ def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Mo
             )
         case _:
             assert_never(spec)
+
+
+def rotates(in_features: int, out_features: int) -> bool:
+    """Whether a layer of this shape is trained by rotations where they are asked for.
+
+    Those of a lopsided one would be far larger than its weight, which is cheap to bring back.
+    """
+    return max(in_features, out_features) <= 2 * min(in_features, out_features)
 
 
 def build_conv(

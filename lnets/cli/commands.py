@@ -218,6 +218,28 @@ def query(
 
 
 @app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go.")],
+    dataset: Annotated[str, typer.Option(help="Whose training images are split.")],
+    per_class: Annotated[int, typer.Option(min=1, help="Images of each class to train on.")],
+    validation_per_class: Annotated[
+        int, typer.Option(min=1, help="Images of each class to hold out.")
+    ],
+    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Of the random draw.")] = 0,
+) -> None:
+    """Write which images to train on and to validate with: train.txt and validation.txt.
+
+    Example: lnets-sweep split data/small --dataset mnist --per-class 30 --validation-per-class 9
+    """
+    from lnets.build.data import write_split
+
+    for file in write_split(
+        dataset, folder, per_class=per_class, validation_per_class=validation_per_class, seed=seed
+    ):
+        typer.echo(f"wrote {file}", err=True)
+
+
+@app.command()
 def schema(
     write: Annotated[bool, typer.Option("--write", help="Write the files.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail if the files are stale.")] = False,

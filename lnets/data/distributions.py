@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lnets.data.images import DIGITS_SHAPE, halves, load_digits
+from lnets.data.images import load_digits
+from lnets.data.splits import halves
 
 
 @runtime_checkable
@@ -97,10 +98,10 @@ class ImageSamples:
         if min(len(first), len(second)) < 2:
             found = len(first) + len(second)
             raise ValueError(f"At least 4 images must be of classes {classes}, got {found}.")
-        self.diameter = images.shape[1] ** 0.5
-        images = images if flatten else images.unflatten(1, DIGITS_SHAPE)
-        self._train = images[first].to(device, torch.float32)
-        self._held_out = images[second].to(device)
+        self.diameter = images[0].numel() ** 0.5
+        images = images.flatten(1) if flatten else images
+        self._train = images[first].to(device)
+        self._held_out = images[second].to(device, torch.float64)
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Images of the training half, drawn with replacement."""

@@ -12,9 +12,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lnets.functional.operator_norm import (
+    boundable,
     gamma,
     linf_norm_upper_bound,
-    spectral_norm_bounds,
     spectral_norm_upper_bound,
 )
 
@@ -59,7 +59,7 @@ def circular_overlap_factor(kernel_size: Pair, stride: Pair, padding: Pair) -> i
     return factor
 
 
-def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> float:
+def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> Float[Tensor, ""]:
     """A number that the L∞ → L∞ operator norm of a convolution does not exceed.
 
     The largest L1 norm of an output channel's kernel, rounded up: right for any stride, padding and
@@ -68,8 +68,11 @@ def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> float:
     Args:
         kernel: The kernel as it is used; float32 entries are exact in float64.
 
+    Returns:
+        In float64, on its device, without gradient.
+
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: As `boundable` does.
     """
     return linf_norm_upper_bound(kernel.flatten(1))
 
@@ -85,7 +88,7 @@ def patch_norm_bound(kernel: Float[Tensor, "out in kh kw"], overlap: int) -> Flo
         kernel: The kernel as it is used.
         overlap: `overlap_factor`, or `circular_overlap_factor` under circular padding.
     """
-    return math.sqrt(overlap) * (1 + 4 * _EPS) * spectral_norm_bounds(kernel.flatten(1))
+    return math.sqrt(overlap) * (1 + 4 * _EPS) * spectral_norm_upper_bound(kernel.flatten(1))
 
 
 def conv_spectral_norm_upper_bound(
@@ -117,13 +120,13 @@ def conv_spectral_norm_upper_bound(
         input_size: Height and width of the image before padding.
 
     Raises:
-        ValueError: If an entry is not finite, the padding mode is another, or the image is too
-            small for the kernel or for circular padding.
+        ValueError: If there is no entry or one is not finite, the padding mode is another, or the
+            image is too small for the kernel or for circular padding.
 
     Source:
         Sedghi, Gupta, Long (2019), arXiv:1805.10408.
     """
-    weight = _checked(kernel)
+    weight = boundable(kernel.flatten(1)).view(kernel.shape)
     size: Pair = (weight.shape[2], weight.shape[3])
     axes = list(zip(size, stride, padding, input_size, strict=True))
     _check_image(axes, padding_mode)
@@ -138,7 +141,8 @@ def conv_spectral_norm_upper_bound(
         overlap = overlap_factor(size, stride)
         repeats = 1
         height, width = (n + min(2 * p, k - 1) for k, _, p, n in axes)
-    by_patches = _up(_up(math.sqrt(overlap)) * spectral_norm_upper_bound(weight.flatten(1)))
+    matrix_norm = float(spectral_norm_upper_bound(weight.flatten(1)))
+    by_patches = _up(_up(math.sqrt(overlap)) * matrix_norm)
     by_frequencies = _up(_up(math.sqrt(repeats)) * _torus_norm_upper_bound(weight, height, width))
     return _up(math.ldexp(min(by_patches, by_frequencies), exponent))
 
@@ -205,8 +209,8 @@ def bcop_norm_bound(
         kernel_size: Height and width.
     """
     side, other = matrix.shape
-    squared = spectral_norm_bounds(bases).square()
-    norm = spectral_norm_bounds(matrix) * (2 * squared - 1).clamp_min(1).prod()
+    squared = spectral_norm_upper_bound(bases).square()
+    norm = spectral_norm_upper_bound(matrix) * (2 * squared - 1).clamp_min(1).prod()
     moved = gamma(side + bases.shape[-1] + 2) * (4 * bases.shape[-1] * squared + 2).sum()
     slack = moved * math.sqrt(other * math.prod(kernel_size))
     return norm * (1 + slack) * (1 + (len(bases) + 8) * _EPS * 4)
@@ -271,13 +275,6 @@ def _check_image(axes: list[tuple[int, int, int, int]], padding_mode: str) -> No
                 "An image must hold the kernel, and as many pixels as circular padding repeats, "
                 f"got {n} pixels, padding={p} and kernel_size={k}."
             )
-
-
-def _checked(kernel: Tensor) -> Tensor:
-    """The kernel in float64 on the CPU."""
-    if not torch.isfinite(kernel).all():
-        raise ValueError("A kernel must be finite to have a bound, got NaN or infinite entries.")
-    return kernel.detach().to(device="cpu", dtype=torch.float64)
 
 
 def _up(x: float) -> float:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lnets.functional.tracing import is_tracing
+
 _UNIT_ROUNDOFF = 2.0**-53
 
 
@@ -18,77 +20,62 @@ def gamma(operations: int) -> float:
     return operations * _UNIT_ROUNDOFF / (1 - operations * _UNIT_ROUNDOFF)
 
 
-def spectral_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
-    """A number that the largest singular value of a matrix does not exceed.
+def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
+    """A number that the largest singular value of a matrix does not exceed, of each matrix.
 
     The float64 singular value plus 2·n·γₙ·‖W‖_F, n the larger side: once for the backward error of
     LAPACK's singular value decomposition, once for the roundings of this formula itself.
 
     Args:
-        weight: The matrix as it is used; float32 entries are exact in float64.
+        weight: The matrices as they are used; float32 entries are exact in float64.
+
+    Returns:
+        In float64, on their device, without gradient.
 
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: As `boundable` does.
 
     Source:
         Higham (2002), Accuracy and Stability of Numerical Algorithms, chapter 19.
     """
-    refuse_not_finite(weight)
-    return float(spectral_norm_bounds(weight))
-
-
-def spectral_norm_bounds(weights: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
-    """`spectral_norm_upper_bound` of many matrices, without gradient.
-
-    A tensor in float64, for use inside `vmap` and `compile`. Of entries that are not finite it is
-    NaN or LAPACK's error.
-
-    Args:
-        weights: The matrices as they are used.
-    """
-    matrices = weights.detach().to(device="cpu", dtype=torch.float64)
+    matrices = boundable(weight)
     n = max(matrices.shape[-2:])
     frobenius = torch.linalg.matrix_norm(matrices)
     bounds = torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
-    return bounds.to(weights.device)
+    return bounds.to(weight.device)
 
 
-def linf_norm_upper_bound(weight: Float[Tensor, "out in"]) -> float:
+def linf_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
     """A number that the L∞ → L∞ norm of a matrix, its largest absolute row sum, does not exceed.
 
     Args:
-        weight: The matrix as it is used; float32 entries are exact in float64.
+        weight: The matrices as they are used; float32 entries are exact in float64.
+
+    Returns:
+        In float64, on their device, without gradient, of each matrix.
 
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: As `boundable` does.
     """
-    refuse_not_finite(weight)
-    return float(linf_norm_bounds(weight))
+    sums = boundable(weight).abs().sum(dim=-1)
+    return (sums.amax(dim=-1) * (1 + gamma(weight.shape[-1] + 2))).to(weight.device)
 
 
-def linf_norm_bounds(weights: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
-    """`linf_norm_upper_bound` of many matrices, without gradient.
-
-    A tensor in float64, for use inside `vmap` and `compile`; NaN or infinite where entries are.
+def boundable(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch out in"]:
+    """Matrices in float64 on the CPU, where norms are bounded, without gradient.
 
     Args:
-        weights: The matrices as they are used.
-    """
-    sums = weights.detach().double().abs().sum(dim=-1)
-    return sums.amax(dim=-1) * (1 + gamma(weights.shape[-1] + 2))
-
-
-def refuse_not_finite(weight: Float[Tensor, "*shape"]) -> None:
-    """Nothing is proven of numbers that are none.
-
-    Args:
-        weight: Any tensor.
+        weight: The matrices as they are used; float32 entries are exact in float64.
 
     Raises:
-        ValueError: If an entry is not finite.
+        ValueError: If a matrix has no entry, or one that is not finite. What is traced cannot be
+            looked at: there, the bound of such a matrix is NaN or LAPACK's error.
     """
-    if not weight.isfinite().all():
+    if 0 in weight.shape[-2:]:
+        raise ValueError(f"A weight must have entries to have a bound, got {tuple(weight.shape)}.")
+    if not is_tracing() and not weight.isfinite().all():
         raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
+    return weight.detach().to(device="cpu", dtype=torch.float64)
 
 
 def product_upper_bound(factors: list[float]) -> float:

@@ -110,7 +110,7 @@ def _probes(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _retracted(w: Tensor) -> Tensor:
     enough = 4 * torch.finfo(w.dtype).eps * max(25.0, math.sqrt(w.shape[-2]))
-    for _ in range(_MOST_STEPS):
+    for i in range(_MOST_STEPS):
         error = _gram_error(w)
         defects = torch.linalg.vector_norm(error, dim=(-2, -1))
         # What is not finite cannot be brought back, and must not keep the others from it.
@@ -121,7 +121,8 @@ def _retracted(w: Tensor) -> Tensor:
             break
         if min(finite) <= enough:
             error.mul_((defects > enough)[..., None, None])
-        w = _cubic_step(w, error, defects > _NEAR if worst > _NEAR else None)
+        # Once scaled, singular values stay at most 1; scaled again, they would never come back.
+        w = _cubic_step(w, error, defects > _NEAR if i == 0 and worst > _NEAR else None)
         if worst <= min(_NEAR, math.sqrt(enough)):
             break
     return w

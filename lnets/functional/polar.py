@@ -42,7 +42,7 @@ def polar(
     w = weight if wide else weight.mT
     with torch.no_grad():
         if method == "eigh":
-            squares, u = torch.linalg.eigh(w @ w.mT)
+            squares, u = _eigh(w @ w.mT)
             sigma = squares.clamp_min(0).sqrt()
         elif method == "svd":
             u, sigma, _ = torch.linalg.svd(w, full_matrices=False)
@@ -92,11 +92,20 @@ def polar_express(
             gram = q @ q.mT
             q = (a * identity + (b * identity + c * gram) @ gram) @ q
         symmetric = w @ q.mT
-        sigma, u = torch.linalg.eigh((symmetric + symmetric.mT) / 2)
+        sigma, u = _eigh((symmetric + symmetric.mT) / 2)
         smallest = sigma.amax(dim=-1, keepdim=True) * torch.finfo(sigma.dtype).eps
         sigma = sigma.clamp_min(smallest).clamp_min(torch.finfo(sigma.dtype).tiny)
     result = _PolarGradient.apply(w, q, u, sigma)
     return result if wide else result.mT
+
+
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors, of 0 in place of entries that are not finite.
+
+    LAPACK would refuse these, and the finite matrices of a stack with them. Products with the
+    weight are not finite all the same, by which training loops see which network has diverged.
+    """
+    return torch.linalg.eigh(matrix.nan_to_num(0, 0, 0))
 
 
 @functools.cache

@@ -18,7 +18,7 @@ def project_l1_ball_rows(
         radius: Largest L1 norm of a row, above 0.
 
     Returns:
-        Rows of L1 norm at most `radius`, up to rounding.
+        Rows of L1 norm at most `radius`, up to rounding; NaN where a row is not finite.
 
     Raises:
         ValueError: If `radius` is not above 0.
@@ -37,7 +37,8 @@ def project_l1_ball_rows(
     ordered = below.clamp_min(-radius).sort(dim=-1, descending=True).values
     excess = ordered.cumsum(dim=-1) - radius
     rank = torch.arange(1, weight.shape[-1] + 1, device=weight.device)
-    survivors = (ordered * rank > excess).sum(dim=-1, keepdim=True)
+    # The largest entry survives; of a row that is not finite none does, which becomes NaN.
+    survivors = (ordered * rank > excess).sum(dim=-1, keepdim=True).clamp_min(1)
     threshold = excess.gather(-1, survivors - 1) / survivors
     shrunk = weight.sign() * (below - threshold).clamp_min(0)
     inside = size.detach().sum(dim=-1, keepdim=True) <= radius

@@ -24,6 +24,7 @@ from lnets.nn.orthogonal import OrthogonalLinear
 from lnets.nn.plain import to_plain
 from lnets.nn.projection import ProjectionSchedule, project_weights_
 from lnets.nn.residual import LipschitzResidual, Residual
+from lnets.nn.rotated import RotatedLinear
 from lnets.nn.rounding import evaluate_with_error, evaluation_error
 from lnets.nn.scale import Scale
 
@@ -54,6 +55,7 @@ __all__ = [
     "ProjectionSchedule",
     "ResNet32",
     "Residual",
+    "RotatedLinear",
     "Scale",
     "SpectralJacobianPenalty",
     "SpectralNormLinear",

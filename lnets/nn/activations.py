@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lnets.functional.group_sort import group_sort, maxout
+from lnets.nn.arguments import refuse_below
 
 
 class _Grouped(nn.Module):
@@ -19,6 +20,7 @@ class _Grouped(nn.Module):
 
     def __init__(self, group_size: int, axis: int = -1) -> None:
         super().__init__()
+        refuse_below(1, group_size=group_size)
         self.group_size = group_size
         self.axis = axis
 
@@ -33,6 +35,9 @@ class GroupSort(_Grouped):
     Args:
         group_size: Units per group; must divide the units.
         axis: The axis of units: −1 for vectors, 1 for images.
+
+    Raises:
+        ValueError: If `group_size` is not positive.
     """
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -46,6 +51,9 @@ class Maxout(_Grouped):
     Args:
         group_size: Units per group; must divide the units.
         axis: The axis of units: −1 for vectors, 1 for images.
+
+    Raises:
+        ValueError: If `group_size` is not positive.
     """
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*smaller"]:
@@ -63,12 +71,16 @@ class Householder(nn.Module):
         num_pairs: Pairs of units along the axis, one angle each.
         axis: The axis of units.
 
+    Raises:
+        ValueError: If there is no pair.
+
     Source:
         Singla, Singla, Feizi (2021), arXiv:2108.04062.
     """
 
     def __init__(self, num_pairs: int, axis: int = -1) -> None:
         super().__init__()
+        refuse_below(1, num_pairs=num_pairs)
         self.axis = axis
         self.angle = nn.Parameter(torch.full((num_pairs,), math.pi / 2))
 
@@ -94,12 +106,16 @@ class NActivation(nn.Module):
         num_units: Units along the axis, two points each.
         axis: The axis of units.
 
+    Raises:
+        ValueError: If there is no unit.
+
     Source:
         Prach and Lampert (2023), arXiv:2311.06103.
     """
 
     def __init__(self, num_units: int, axis: int = -1) -> None:
         super().__init__()
+        refuse_below(1, num_units=num_units)
         self.axis = axis
         self.points = nn.Parameter(torch.tensor([-0.5, 0.5]).repeat(num_units, 1))
 

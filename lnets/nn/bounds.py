@@ -47,8 +47,8 @@ def dense(name: str, kind: str, weight: Tensor, norm: Norm) -> LayerBound:
         norm: Of inputs and outputs alike.
     """
     if norm == "linf":
-        return LayerBound(name, kind, linf_norm_upper_bound(weight), "largest row sum")
-    bound = spectral_norm_upper_bound(weight)
+        return LayerBound(name, kind, float(linf_norm_upper_bound(weight)), "largest row sum")
+    bound = float(spectral_norm_upper_bound(weight))
     return LayerBound(name, kind, bound, "singular values in float64")
 
 
@@ -64,7 +64,7 @@ def convolution(
         example: A batch of its inputs, of which only the shape counts; needed in L2.
 
     Raises:
-        ValueError: If no bound is proven for its options, or the example is missing.
+        ValueError: If no bound is proven for its options, or the example is missing or no image.
     """
     kind = type(module).__name__
     if module.groups != 1 or tuple(module.dilation) != (1, 1):
@@ -81,7 +81,8 @@ def convolution(
     if isinstance(module, LipschitzConv2d):
         kernel = module.effective_weight()
     if norm == "linf":
-        return LayerBound(name, kind, conv_linf_norm_upper_bound(kernel), "largest kernel sum")
+        bound = float(conv_linf_norm_upper_bound(kernel))
+        return LayerBound(name, kind, bound, "largest kernel sum")
     if example is None:
         raise ValueError(f"`input_shape` is needed to certify `{name}`, a {kind}.")
     bound = conv_spectral_norm_upper_bound(
@@ -89,7 +90,7 @@ def convolution(
         stride=(module.stride[0], module.stride[1]),
         padding=(module.padding[0], module.padding[1]),
         padding_mode=module.padding_mode,
-        input_size=(example.shape[-2], example.shape[-1]),
+        input_size=_image_size(name, example),
     )
     return LayerBound(name, kind, bound, "frequencies, or overlapping patches")
 
@@ -136,7 +137,7 @@ def mean(name: str, module: nn.AdaptiveAvgPool2d, norm: Norm, example: Tensor | 
         example: A batch of its inputs, of which only the shape counts; None takes n to be 1.
 
     Raises:
-        ValueError: If it pools to more than one pixel.
+        ValueError: If it pools to more than one pixel, or the example is no image.
     """
     kind = type(module).__name__
     if module.output_size not in (1, (1, 1)):
@@ -146,7 +147,7 @@ def mean(name: str, module: nn.AdaptiveAvgPool2d, norm: Norm, example: Tensor | 
         )
     if norm == "linf" or example is None:
         return LayerBound(name, kind, 1.0, "mean of all pixels")
-    pixels = example.shape[-2] * example.shape[-1]
+    pixels = math.prod(_image_size(name, example))
     bound = math.nextafter(1 / math.nextafter(math.sqrt(pixels), 0), math.inf)
     return LayerBound(name, kind, min(1.0, bound), "mean of all pixels")
 
@@ -182,6 +183,15 @@ def batch_norm(name: str, module: BatchNorm) -> LayerBound:
         slopes = slopes * module.weight.detach().to(slopes).abs()
     bound = float(slopes.max()) * (1 + gamma(8))
     return LayerBound(name, type(module).__name__, bound, "steepest channel")
+
+
+def _image_size(name: str, example: Tensor) -> tuple[int, int]:
+    if example.ndim != 4:
+        raise ValueError(
+            f"`input_shape` must be such that `{name}` is given (channels, height, width), got "
+            f"{tuple(example.shape[1:])}."
+        )
+    return example.shape[-2], example.shape[-1]
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:

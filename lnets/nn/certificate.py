@@ -59,7 +59,8 @@ def certify(
     """Prove an upper bound on the Lipschitz constant from the weights as they are.
 
     Bounds are computed in float64 with slack for rounding, whatever the dtype of the model. They
-    speak of the function that the weights define, evaluated exactly.
+    speak of the function that the weights define, evaluated exactly. From then on the model
+    computes it, even if something was written through `.data` before.
 
     Args:
         model: A network in evaluation mode whose layers run one after another; residual blocks
@@ -69,29 +70,42 @@ def certify(
         norm: Of inputs and outputs alike.
 
     Raises:
-        ValueError: If the model is in training mode, has weights that are not finite or are float16
-            or bfloat16, or contains a module for which no bound is proven in this norm.
+        ValueError: If the model is in training mode, has weights that are empty, not finite,
+            float16 or bfloat16, or contains a module for which no bound is proven in this norm; or
+            if inputs of `input_shape` do not fit it.
     """
     if norm not in ("l2", "linf"):
         raise ValueError(f"`norm` must be 'l2' or 'linf', got {norm!r}.")
     if any(module.training for module in model.modules()):
         raise ValueError("A model must be in evaluation mode to be certified; call model.eval().")
+    model.eval()  # lets layers forget kept weights: writes through `.data` have left no trace
     if input_shape is not None and min(input_shape, default=1) < 1:
         raise ValueError(f"`input_shape` must hold sizes of at least 1, got {tuple(input_shape)}.")
     example = None if input_shape is None else torch.zeros(1, *input_shape)
     for name, parameter in model.named_parameters():
-        if parameter.dtype.itemsize < 4:
-            raise ValueError(
-                f"Weights must be float32 or float64 to be certified, got {parameter.dtype} in "
-                f"`{name}`; its rounding is larger than what a certificate is about."
-            )
+        _refuse_numbers(name, parameter)
         example = None if example is None else example.to(parameter)
-    for name, number in (*model.named_parameters(), *model.named_buffers()):
-        if not number.isfinite().all():
-            raise ValueError(f"All numbers must be finite to be certified, got others in `{name}`.")
+    for name, buffer in model.named_buffers():
+        _refuse_numbers(name, buffer)
     layers = _bound_chain(chain(model), norm, example)
     bound = product_upper_bound([layer.bound for layer in layers])
     return Certificate(norm, tuple(layers), bound)
+
+
+def _refuse_numbers(name: str, numbers: Tensor) -> None:
+    """Of a parameter or buffer."""
+    if not numbers.numel():
+        raise ValueError(
+            f"A network must have no empty weight to be certified, got {tuple(numbers.shape)} in "
+            f"`{name}`."
+        )
+    if numbers.is_floating_point() and numbers.dtype.itemsize < 4:
+        raise ValueError(
+            f"Weights must be float32 or float64 to be certified, got {numbers.dtype} in "
+            f"`{name}`; its rounding is larger than what a certificate is about."
+        )
+    if not numbers.isfinite().all():
+        raise ValueError(f"All numbers must be finite to be certified, got others in `{name}`.")
 
 
 def chain(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
@@ -122,9 +136,21 @@ def _bound_chain(
     bounds = []
     for name, module in layers:
         bounds.append(bound_layer(name, module, norm, example))
-        with torch.no_grad():
-            example = None if example is None else module(example)
+        example = None if example is None else _outputs(name, module, example)
     return bounds
+
+
+def _outputs(name: str, module: nn.Module, example: Tensor) -> Tensor:
+    """Of a layer."""
+    try:
+        with torch.no_grad():
+            outputs: Tensor = module(example)
+    except (ValueError, RuntimeError, IndexError) as error:
+        raise ValueError(
+            f"`input_shape` must fit the network, got one with which `{name}`, a "
+            f"{type(module).__name__}, is given {tuple(example.shape[1:])}: {error}"
+        ) from error
+    return outputs
 
 
 def bound_layer(

@@ -10,12 +10,13 @@ from lnets.functional.convolution import (
     bcop_kernel,
     bcop_norm_bound,
     circular_overlap_factor,
+    conv_linf_norm_upper_bound,
     overlap_factor,
     patch_norm_bound,
 )
-from lnets.functional.operator_norm import linf_norm_bounds
 from lnets.functional.orthonormalize import bjorck
 from lnets.functional.projections import project_l1_ball_rows
+from lnets.nn.arguments import pair, refuse_below, refuse_bjorck, refuse_wide_padding
 from lnets.nn.effective import EffectiveWeight, shrunk_to_one
 
 
@@ -30,14 +31,14 @@ class LipschitzConv2d(EffectiveWeight):
         out_channels: Channels of the output.
         kernel_size: Height and width, or one number for both; so are stride and padding.
         stride: Pixels from patch to patch.
-        padding: Pixels added on each side.
+        padding: Pixels added on each side, fewer than the kernel has.
         padding_mode: "zeros" or "circular".
         bias: Whether to add a bias.
         dilation: Must be 1.
         groups: Must be 1.
 
     Raises:
-        ValueError: If no bound is proven for the arguments.
+        ValueError: If an argument is out of range, or no bound is proven for it.
     """
 
     def __init__(
@@ -54,13 +55,14 @@ class LipschitzConv2d(EffectiveWeight):
         groups: int = 1,
     ) -> None:
         super().__init__()
+        refuse_below(1, in_channels=in_channels, out_channels=out_channels)
         self.in_channels = in_channels
         self.out_channels = out_channels
-        self.kernel_size = _pair(kernel_size)
-        self.stride = _pair(stride)
-        self.padding = _pair(padding)
+        self.kernel_size = pair("kernel_size", kernel_size, least=1)
+        self.stride = pair("stride", stride, least=1)
+        self.padding = pair("padding", padding, least=0)
         self.padding_mode = padding_mode
-        self.dilation = _pair(dilation)
+        self.dilation = pair("dilation", dilation, least=1)
         self.groups = groups
         self._refuse_unproven()
         self.overlap = overlap_factor(self.kernel_size, self.stride)
@@ -116,6 +118,7 @@ class LipschitzConv2d(EffectiveWeight):
                 "`dilation` and `groups` must be 1, the only case for which a bound is proven, got "
                 f"dilation={self.dilation} and groups={self.groups}."
             )
+        refuse_wide_padding(self.padding, self.kernel_size)
 
     def _at_most_one(self, kernel: Tensor, bound: Tensor, dtype: torch.dtype) -> Tensor:
         """A kernel in another dtype, made to keep L2 norm 1 by dividing where it must.
@@ -137,7 +140,7 @@ class OrthonormalConv2d(LipschitzConv2d):
     Args beyond those of `LipschitzConv2d`:
         bjorck_iter: Iterations of the orthonormalization.
         bjorck_order: 1 to 4.
-        bjorck_beta: Step size of order 1.
+        bjorck_beta: Step size of order 1, in (0, 0.5].
     """
 
     def __init__(
@@ -167,6 +170,7 @@ class OrthonormalConv2d(LipschitzConv2d):
             dilation=dilation,
             groups=groups,
         )
+        refuse_bjorck(bjorck_iter, bjorck_beta, bjorck_order)
         self.bjorck_iter = bjorck_iter
         self.bjorck_order = bjorck_order
         self.bjorck_beta = bjorck_beta
@@ -293,8 +297,4 @@ class LInfProjectedConv2d(LipschitzConv2d):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The kernel of training, divided by its bound where that exceeds 1."""
-        return shrunk_to_one(kernel := self.map_weight(weight), linf_norm_bounds(kernel.flatten(1)))
-
-
-def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else value
+        return shrunk_to_one(kernel := self.map_weight(weight), conv_linf_norm_upper_bound(kernel))

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lnets.functional.operator_norm import refuse_not_finite
 from lnets.functional.tracing import is_tracing, without_autocast
 
 
@@ -17,13 +16,23 @@ class EffectiveWeight(nn.Module):
     samples of a step to one forward. In evaluation it is proven as well. Unless gradients of the
     weight are wanted, it is then computed once and kept until the weight changes; what
     `torch.compile`, `torch.export` and `torch.func` trace cannot know that it has not, and proves
-    it in every forward. `to_plain` saves them that. Autocast is kept from the map and the proof.
+    it in every forward. `to_plain` saves them that. Writes through `weight.data` are not seen until
+    the next `eval()`, since torch does not count them: write `with torch.no_grad():
+    weight.copy_(...)` instead. Autocast is kept from the map and the proof.
+
+    Raises:
+        ValueError: If it is built in `torch.inference_mode`.
     """
 
     weight: nn.Parameter
 
     def __init__(self) -> None:
         super().__init__()
+        if torch.is_inference_mode_enabled():
+            raise ValueError(
+                "Layers must be built outside torch.inference_mode, whose tensors cannot be "
+                "trained; use torch.no_grad, or build them before."
+            )
         self._kept: tuple[Tensor, int, Tensor] | None = None
 
     def map_weight(self, weight: Tensor) -> Tensor:
@@ -55,16 +64,14 @@ class EffectiveWeight(nn.Module):
                 return self.map_weight(weight)
         # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
+        # Nor those made in inference mode, whose changes torch does not count.
+        passing = passing or weight.is_inference()
         constant = not (passing or (torch.is_grad_enabled() and weight.requires_grad))
         kept = self._kept
         if constant and kept and kept[0] is weight and kept[1] == weight._version:
             return kept[2]
-        if not passing:
-            refuse_not_finite(weight)
         with without_autocast(weight):
             proven = self.prove_weight(weight)
-        if not passing:
-            refuse_not_finite(proven)  # the map may overflow
         if constant and not is_tracing():
             self._kept = (weight, weight._version, proven)
         return proven
@@ -83,14 +90,14 @@ class EffectiveWeight(nn.Module):
 
 
 def shrunk_to_one(weight: Tensor, bound: Tensor) -> Tensor:
-    """A weight divided by a proven bound on its norm where that exceeds 1.
+    """A weight, or each of a stack, divided by a proven bound on its norm where that exceeds 1.
 
     A quotient is off by at most two roundings of itself, so the error of all together has at most
     the norm ε·‖W‖_F, and relative to a largest row sum at most ε; both are divided out too.
 
     Args:
-        weight: In the dtype that it is used in; or a stack of weights.
-        bound: In float64, on its L2 → L2 or L∞ → L∞ norm; or one for each of the stack.
+        weight: In the dtype that it is used in.
+        bound: In float64, on its L2 → L2 or L∞ → L∞ norm; one for each of a stack.
     """
     eps = torch.finfo(weight.dtype).eps
     frobenius = weight.detach().double().flatten(bound.ndim).norm(dim=-1)

@@ -12,6 +12,7 @@ from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivatio
 from lnets.nn.effective import EffectiveWeight
 from lnets.nn.linear import LipschitzLinear, affine
 from lnets.nn.orthogonal import keeps_orthonormal
+from lnets.nn.rotated import RotatedLinear
 from lnets.nn.scale import Scale
 
 _OF_UNITS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Identity, Abs, Scale)
@@ -49,13 +50,14 @@ class Replicas:
                 for model in models
             ]
         )
-        """All weights of each network, first those that a layer keeps orthonormal itself."""
+        """What is trained, first that which moves weights that layers keep orthonormal."""
         self.gradients = torch.zeros_like(self.rows)
         """Gradients of `rows`, as of the last `backward`."""
         if self._stacked:
-            for name, buffer in self.network.named_buffers():
-                buffer.data = torch.stack([model.get_buffer(name) for model in models])
-                buffer.data = buffer.data.view(self._shape(name, buffer.shape[1:]))
+            alike = zip(*(_untrained(model).values() for model in models), strict=True)
+            own = _untrained(self.network).items()
+            for (name, tensor), each in zip(own, alike, strict=True):
+                tensor.data = torch.stack(each).view(self._shape(name, each[0].shape))
         self._bind()
 
     def __len__(self) -> int:
@@ -76,6 +78,11 @@ class Replicas:
         """How many of the first columns of `rows` layers keep orthonormal themselves."""
         return sum(self._sizes[name] for name in _kept_orthonormal(self._pattern))
 
+    @property
+    def largest_weight(self) -> int:
+        """Numbers in the largest weight of one network."""
+        return max(self._sizes.values())
+
     def project_(self) -> None:
         """Let every layer do what it does after an optimizer update."""
         with torch.no_grad(), without_autocast(self.rows):
@@ -90,9 +97,10 @@ class Replicas:
             for name, value in zip(self._sizes, values, strict=True):
                 parameter = model.get_parameter(name)
                 parameter.copy_(value.view(parameter.shape))
-            for name, buffer in model.named_buffers():
-                now = self.network.get_buffer(name)
-                buffer.copy_((now[index] if self._stacked else now).view(buffer.shape))
+            trained = _untrained(self.network)
+            for name, own in _untrained(model).items():
+                now = trained[name]
+                own.copy_((now[index] if self._stacked else now).view(own.shape))
         return model
 
     def keep(self, indices: Sequence[int]) -> None:
@@ -100,26 +108,34 @@ class Replicas:
         self.rows = self.rows[list(indices)]
         self.gradients = torch.zeros_like(self.rows)
         if self._stacked:
-            for buffer in self.network.buffers():
-                buffer.data = buffer.data[list(indices)]
+            for tensor in _untrained(self.network).values():
+                tensor.data = tensor.data[list(indices)]
         self._bind()
 
     def _bind(self) -> None:
-        """Make the network's parameters views of the rows."""
-        self._parameters: list[Tensor] = []
+        """Make the network's parameters views of the rows.
+
+        New parameters, since one with new `.data` would not count the changes of its rows, by which
+        layers in evaluation know that their weight has changed.
+        """
+        views: dict[Tensor, nn.Parameter] = {}
         columns = self.rows.split(list(self._sizes.values()), dim=1)
         for name, values in zip(self._sizes, columns, strict=True):
-            parameter = self.network.get_parameter(name)
+            old = self.network.get_parameter(name)
             shape = self._pattern.get_parameter(name).shape
-            parameter.data = values.view(self._shape(name, shape))
-            self._parameters.append(parameter)
+            views[old] = nn.Parameter(values.view(self._shape(name, shape)))
+        for module in self.network.modules():
+            for name, old in list(module.named_parameters(recurse=False)):
+                if old in views:
+                    setattr(module, name, views[old])
+        self._parameters = list(views.values())
 
     def _shape(self, name: str, shape: Sequence[int]) -> tuple[int, ...]:
         """Of a parameter or buffer in the network that trains."""
         if not self._stacked:
             return tuple(shape)
         owner, _, last = name.rpartition(".")
-        matrix = last == "weight" and isinstance(
+        matrix = last in ("weight", "rotation") and isinstance(
             self._pattern.get_submodule(owner), (nn.Linear, LipschitzLinear)
         )
         # Whatever belongs to units gets a dimension for the batch.
@@ -139,7 +155,7 @@ def why_not_stacked(model: nn.Module) -> str | None:
         if not (flattens or along or isinstance(module, (nn.Linear, LipschitzLinear, *_OF_UNITS))):
             return f"`{name}`: a {type(module).__name__} works on one network at a time"
     if len(list(model.named_parameters(remove_duplicate=False))) > len(list(model.parameters())):
-        return "layers share weights, and each would get its own"
+        return "layers that share a weight have one row each"
     return None
 
 
@@ -182,12 +198,20 @@ class _StackedLinear(nn.Linear):
 
 
 def _column_counts(model: nn.Module) -> dict[str, int]:
-    """How many columns each parameter has, in their order."""
+    """How many columns each trained parameter has, in their order."""
     kept = _kept_orthonormal(model)
-    names = sorted(dict(model.named_parameters()), key=lambda name: name not in kept)
-    return {name: model.get_parameter(name).numel() for name in names}
+    trained = {name: p.numel() for name, p in model.named_parameters() if p.requires_grad}
+    return dict(sorted(trained.items(), key=lambda item: item[0] not in kept))
 
 
 def _kept_orthonormal(model: nn.Module) -> set[str]:
-    """Names of the weights that a layer keeps orthonormal itself."""
-    return {f"{name}.weight" for name, m in model.named_modules() if keeps_orthonormal(m)}
+    """Names of the parameters that move weights which a layer keeps orthonormal itself."""
+    kept = [(name, m) for name, m in model.named_modules() if keeps_orthonormal(m)]
+    rotated = {f"{name}.rotation" for name, m in kept if isinstance(m, RotatedLinear)}
+    return rotated | {f"{name}.weight" for name, m in kept if not isinstance(m, RotatedLinear)}
+
+
+def _untrained(model: nn.Module) -> dict[str, Tensor]:
+    """Buffers and frozen parameters, which belong to a network but to no optimizer."""
+    frozen = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+    return dict(model.named_buffers()) | frozen

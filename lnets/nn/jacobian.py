@@ -10,6 +10,7 @@ from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
 from lnets.functional.jacobian import power_step
 from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivation
+from lnets.nn.arguments import refuse_below
 
 ACTIVATIONS = (
     GroupSort,
@@ -39,8 +40,7 @@ class SpectralJacobianPenalty(nn.Module):
 
     def __init__(self, output_dim: int) -> None:
         super().__init__()
-        if output_dim < 1:
-            raise ValueError(f"`output_dim` must be positive, got {output_dim}.")
+        refuse_below(1, output_dim=output_dim)
         self.u: Tensor
         self.register_buffer("u", F.normalize(torch.randn(output_dim), dim=0))
 

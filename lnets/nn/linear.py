@@ -7,9 +7,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
-from lnets.functional.operator_norm import linf_norm_bounds, spectral_norm_bounds
+from lnets.functional.operator_norm import linf_norm_upper_bound, spectral_norm_upper_bound
 from lnets.functional.orthonormalize import bjorck, bjorck_iteration
 from lnets.functional.projections import project_l1_ball_rows
+from lnets.nn.arguments import refuse_below, refuse_bjorck
 from lnets.nn.effective import EffectiveWeight, shrunk_to_one
 
 
@@ -34,8 +35,7 @@ class LipschitzLinear(EffectiveWeight):
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True) -> None:
         super().__init__()
-        if in_features < 1 or out_features < 1:
-            raise ValueError(f"Sizes must be positive, got {in_features} and {out_features}.")
+        refuse_below(1, in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
@@ -54,7 +54,7 @@ class LipschitzLinear(EffectiveWeight):
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The weight of training, divided by a proven bound on its norm where that exceeds 1."""
         effective = self.map_weight(weight)
-        return shrunk_to_one(effective, spectral_norm_bounds(effective))
+        return shrunk_to_one(effective, spectral_norm_upper_bound(effective))
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The affine map."""
@@ -73,9 +73,12 @@ class BjorckLinear(LipschitzLinear):
         out_features: Numbers per output.
         bjorck_iter: Iterations.
         bjorck_order: 1 to 4.
-        bjorck_beta: Step size of order 1.
+        bjorck_beta: Step size of order 1, in (0, 0.5].
         safe_scaling: The original's scale √(out·in) instead of a proven one, for comparison.
         bias: Whether to add a bias.
+
+    Raises:
+        ValueError: If an argument is out of range.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class BjorckLinear(LipschitzLinear):
         bias: bool = True,
     ) -> None:
         super().__init__(in_features, out_features, bias=bias)
+        refuse_bjorck(bjorck_iter, bjorck_beta, bjorck_order)
         self.bjorck_iter = bjorck_iter
         self.bjorck_order = bjorck_order
         self.bjorck_beta = bjorck_beta
@@ -132,7 +136,7 @@ class LInfProjectedLinear(LipschitzLinear):
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The projected rows, divided by a proven bound on their L1 norms where that exceeds 1."""
         rows = self.map_weight(weight)
-        return shrunk_to_one(rows, linf_norm_bounds(rows))
+        return shrunk_to_one(rows, linf_norm_upper_bound(rows))
 
 
 class SpectralNormLinear(LipschitzLinear):
@@ -147,6 +151,9 @@ class SpectralNormLinear(LipschitzLinear):
         power_iters: Power iterations per forward in training.
         bias: Whether to add a bias.
 
+    Raises:
+        ValueError: If an argument is out of range.
+
     Source:
         Miyato et al. (2018), arXiv:1802.05957.
     """
@@ -155,6 +162,7 @@ class SpectralNormLinear(LipschitzLinear):
         self, in_features: int, out_features: int, *, power_iters: int = 1, bias: bool = True
     ) -> None:
         super().__init__(in_features, out_features, bias=bias)
+        refuse_below(1, power_iters=power_iters)
         self.power_iters = power_iters
         self.u: Tensor
         self.register_buffer("u", F.normalize(torch.randn(out_features), dim=0))
@@ -183,8 +191,11 @@ class ParsevalL2Linear(LipschitzLinear):
         in_features: Numbers per input.
         out_features: Numbers per output.
         bjorck_iter: Iterations after each update.
-        bjorck_beta: Their step size.
+        bjorck_beta: Their step size, in (0, 0.5].
         bias: Whether to add a bias.
+
+    Raises:
+        ValueError: If an argument is out of range.
 
     Source:
         Cissé et al. (2017), arXiv:1704.08847.
@@ -200,6 +211,7 @@ class ParsevalL2Linear(LipschitzLinear):
         bias: bool = True,
     ) -> None:
         super().__init__(in_features, out_features, bias=bias)
+        refuse_bjorck(bjorck_iter, bjorck_beta)
         self.bjorck_iter = bjorck_iter
         self.bjorck_beta = bjorck_beta
 

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lnets.functional.operator_norm import spectral_norm_bounds
+from lnets.functional.operator_norm import spectral_norm_upper_bound
 from lnets.functional.orthogonal import (
     cayley,
     orthonormality_defect,
@@ -93,7 +93,7 @@ class OrthogonalLinear(LipschitzLinear):
             mapped = bjorck_iteration(retract(constant) + (weight - constant), order=2)
         else:
             mapped = self.map_weight(weight)
-        return shrunk_to_one(mapped, spectral_norm_bounds(mapped))
+        return shrunk_to_one(mapped, spectral_norm_upper_bound(mapped))
 
     def project_(self) -> None:
         """In `retract` mode: back to the orthonormal matrices."""

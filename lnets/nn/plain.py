@@ -34,6 +34,7 @@ def to_plain(model: nn.Module, example: Tensor | None = None) -> nn.Module:
     """
     if any(module.training for module in model.modules()):
         raise ValueError("A model must be in evaluation mode to be converted; call model.eval().")
+    model.eval()  # lets layers forget kept weights: writes through `.data` have left no trace
     # What deepcopy finds here it takes instead of a copy, in every place.
     twins: dict[int, Any] = {}
     weights: dict[int, nn.Parameter] = {}

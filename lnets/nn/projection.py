@@ -1,7 +1,6 @@
 """Projections of raw weights during training, and when they happen."""
 
 import functools
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from lnets.functional.orthonormalize import bjorck_iteration, spectral_scale
 from lnets.functional.projections import project_l1_ball_rows, scale_l1_rows
 from lnets.functional.tracing import without_autocast
+from lnets.nn.arguments import refuse_below
 from lnets.nn.conv import BCOPConv2d
 from lnets.nn.effective import EffectiveWeight
 from lnets.nn.orthogonal import keeps_orthonormal
@@ -42,7 +42,7 @@ def l_2(
         bjorck_order: 1 to 4.
 
     Raises:
-        ValueError: If `bjorck_beta` or `bjorck_order` is out of range, or does not fit the other.
+        ValueError: If an option is out of range, or does not fit another.
 
     Source:
         Björck and Bowie (1971), doi:10.1137/0708036.
@@ -51,6 +51,7 @@ def l_2(
         raise ValueError(
             f"`bjorck_beta` must be in (0, 1), else the iteration diverges, got {bjorck_beta}."
         )
+    refuse_below(0, bjorck_iter=bjorck_iter)
     wide = weight.shape[-2] <= weight.shape[-1]
     w = weight if wide else weight.mT
     w = w / spectral_scale(w).clamp_min(1)
@@ -96,13 +97,13 @@ def projection(type: str = "l_2", **options: Any) -> Projection:  # noqa: A002 -
         **options: Its keyword arguments.
 
     Raises:
-        ValueError: If `type` is unknown.
+        ValueError: If `type` is unknown, or an option out of range.
         TypeError: If an option is unknown.
     """
     if type not in PROJECTIONS:
         raise ValueError(f"`type` must be one of {', '.join(PROJECTIONS)}, got {type!r}.")
     function = PROJECTIONS[type]
-    inspect.signature(function).bind(torch.empty(0), **options)
+    function(torch.zeros(1, 1), **options)  # refuses options now, not at the first update
     return functools.partial(function, **options)
 
 
@@ -121,7 +122,7 @@ def project_weights_(model: nn.Module, type: str = "l_2", **options: Any) -> Non
         **options: Keyword arguments of the function of that name.
 
     Raises:
-        ValueError: If `type` is unknown.
+        ValueError: If `type` is unknown, or an option out of range.
         TypeError: If an option is unknown.
     """
     _apply_(projection(type, **options), model)
@@ -149,8 +150,7 @@ class ProjectionSchedule:
         every_n_epochs: int = 1,
         reset_optimizer: bool = False,
     ) -> None:
-        if every_n_epochs < 1:
-            raise ValueError(f"`every_n_epochs` must be positive, got {every_n_epochs}.")
+        refuse_below(1, every_n_epochs=every_n_epochs)
         self.per_update = per_update
         self.per_epoch = per_epoch
         self.every_n_epochs = every_n_epochs

@@ -1,5 +1,7 @@
 """Multiplication by a constant: how a network gets its Lipschitz constant."""
 
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -9,10 +11,15 @@ class Scale(nn.Module):
 
     Args:
         factor: Any finite number.
+
+    Raises:
+        ValueError: If it is not finite.
     """
 
     def __init__(self, factor: float) -> None:
         super().__init__()
+        if not math.isfinite(factor):
+            raise ValueError(f"`factor` must be finite, got {factor}.")
         self.factor = factor
 
     def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -22,3 +29,18 @@ class Scale(nn.Module):
     def extra_repr(self) -> str:
         """Shown by `print(module)`."""
         return f"{self.factor}"
+
+
+def scales(l_constant: float, count: int) -> list[Scale]:
+    """Equal factors whose product is a constant, one behind each of so many layers; none for 1.
+
+    Args:
+        l_constant: The constant.
+        count: Layers.
+
+    Raises:
+        ValueError: If the constant is not positive and finite.
+    """
+    if not 0 < l_constant < math.inf:
+        raise ValueError(f"`l_constant` must be positive and finite, got {l_constant}.")
+    return [] if l_constant == 1 else [Scale(l_constant ** (1 / count)) for _ in range(count)]

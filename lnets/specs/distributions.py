@@ -5,14 +5,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lnets.specs.data import DATASETS
 from lnets.specs.spec import Spec, rule_broken
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Size = Annotated[int, Field(ge=1)]
-DatasetName = Literal["digits"]
-
-_SHAPES: dict[DatasetName, tuple[int, int, int]] = {"digits": (1, 8, 8)}
-_CLASSES: dict[DatasetName, int] = {"digits": 10}
 
 
 class MultiSphericalShellSpec(Spec):
@@ -60,7 +57,7 @@ class ImageSamplesSpec(Spec):
     """
 
     type: Literal["image_samples"]
-    dataset: DatasetName
+    dataset: Literal["digits"]
     """`digits`: the 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships."""
     classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
     """Labels of the images to take; null takes all."""
@@ -70,23 +67,23 @@ class ImageSamplesSpec(Spec):
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
-        return (self.size,) if self.flatten else _SHAPES[self.dataset]
+        return (self.size,) if self.flatten else DATASETS[self.dataset].shape()
 
     @property
     def size(self) -> int:
         """Numbers per sample."""
-        return math.prod(_SHAPES[self.dataset])
+        return math.prod(DATASETS[self.dataset].shape())
 
     def shares_images_with(self, other: "ImageSamplesSpec") -> bool:
         """Whether an image can be a sample of both."""
         if self.dataset != other.dataset:
             return False
-        every = range(_CLASSES[self.dataset])
+        every = range(DATASETS[self.dataset].num_classes)
         return not set(self.classes or every).isdisjoint(other.classes or every)
 
     @model_validator(mode="after")
     def _classes_exist(self) -> Self:
-        known = _CLASSES[self.dataset]
+        known = DATASETS[self.dataset].num_classes
         if self.classes and len(set(self.classes)) < len(self.classes):
             message = f"must differ, got {list(self.classes)}; leave out the doubles"
             raise rule_broken((("classes",), message))

@@ -12,6 +12,8 @@ from lnets.specs.optim import OptimSpec
 from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
 from lnets.specs.spec import Broken, Spec, rule_broken, show
 
+Precision = Literal["float32", "bf16"]
+
 
 class WassersteinSpec(Spec):
     """Bound the Wasserstein-1 distance between two distributions by training a Lipschitz critic."""
@@ -43,6 +45,10 @@ class WassersteinSpec(Spec):
     held out."""
     log_every: int = Field(100, ge=1)
     """Steps between two points of the learning curve."""
+    precision: Precision = "float32"
+    """In what the large products of training are computed: `bf16` is faster where the processor or
+    GPU has it, and refused elsewhere. Weights, what keeps them orthonormal and every bound stay
+    in float32 and float64."""
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:

@@ -39,7 +39,7 @@ class FullyConvSpec(HiddenLayersSpec):
     strides: tuple[Pixels, ...] | None = None
     """Pixels from patch to patch, of each convolution; null is 1 for all."""
     padding: int = Field(0, ge=0, le=1024)
-    """Pixels added on each side, for all convolutions."""
+    """Pixels added on each side, for all convolutions; smaller than every kernel."""
     padding_mode: PaddingMode = "zeros"
     """What is added: zeros, or pixels from the other side (circular)."""
     conv: ConvSpec
@@ -65,6 +65,13 @@ class FullyConvSpec(HiddenLayersSpec):
                     f"{len(values)} entries for {len(self.channels)} convolutions"
                 )
                 raise rule_broken(((name,), message))
+        smallest = min(self.kernels)
+        if self.padding >= smallest:
+            message = (
+                "must be smaller than every kernel, since patches farther out see nothing of the "
+                f"image, got padding={self.padding} and kernel {smallest}; lower the padding"
+            )
+            raise rule_broken((("padding",), message))
         if isinstance(self.conv, BCOPConvSpec):
             self._refuse_what_bcop_cannot()
         return self
@@ -85,16 +92,12 @@ class FullyConvSpec(HiddenLayersSpec):
             raise rule_broken((("padding",), message))
 
     def misfits(self, shape: Shape) -> list[Broken]:
-        """Kernels or circular padding that are larger than their image."""
+        """Kernels that are larger than their image."""
         if len(shape) != 3:
             return [_no_image(self.type, shape)]
         for i, (height, width) in enumerate(self._image_sizes(shape)):
             size, kernel = min(height, width), self.kernels[i]
             found = f"image {height} × {width} at convolution {i}"
-            if self.padding_mode == "circular" and self.padding > size:
-                rule = "must not exceed the image where it is circular"
-                remedy = "lower it"
-                return [(("padding",), f"{rule}, got {self.padding} and {found}; {remedy}")]
             # The image itself must hold the kernel where padding repeats it.
             room = size + (2 * self.padding if self.padding_mode == "zeros" else 0)
             if kernel > room:

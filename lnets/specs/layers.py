@@ -53,24 +53,26 @@ class OrthogonalLinearSpec(Spec):
     """A linear layer that is orthonormal up to rounding."""
 
     type: Literal["orthogonal"]
-    mode: Literal["forward", "retract"] = "retract"
-    """`retract` keeps the raw weight itself orthonormal after each update, the fastest; `forward`
-    leaves it free and maps it in every step."""
+    mode: Literal["forward", "retract", "rotate"] = "retract"
+    """`retract` keeps the raw weight itself orthonormal after each update, the fastest; `rotate`
+    lets the optimizer work on rotations of it, so that Adam gets further in each step, where
+    neither side is more than twice the other, and is `retract` elsewhere; `forward` leaves the raw
+    weight free and maps it in every step."""
     method: Literal["polar", "polar_express", "qr", "cayley"] = "polar"
     """How `forward` maps: the nearest orthonormal matrix by eigenvectors or by products only, the
     QR decomposition, or the Cayley transform."""
     drift: float | None = Field(None, ge=0, le=1)
-    """How far from 1 training may carry the squares of a `retract` weight's singular values, as a
-    root mean square, before it is brought back; null is 0.01, 0 brings it back after each update.
-    Bounds are proven of an orthonormal weight whatever it is."""
+    """How far from 1 training may carry the squares of a weight's singular values, as a root mean
+    square, before it is brought back; null is 0.01, 0 brings it back after each update. Not for
+    `forward`. Bounds are proven of an orthonormal weight whatever it is."""
     bias: bool = True
     """Whether the layer adds a bias."""
 
     @model_validator(mode="after")
     def _method_belongs_to_forward(self) -> Self:
-        if self.mode == "retract" and self.method != "polar":
+        if self.mode != "forward" and self.method != "polar":
             message = (
-                f"must be left out in mode retract, which maps nothing, got {self.method}; "
+                f"must be left out in mode {self.mode}, which maps nothing, got {self.method}; "
                 "or set mode: forward"
             )
             raise rule_broken((("method",), message))

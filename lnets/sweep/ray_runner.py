@@ -8,7 +8,8 @@ from typing import Any
 
 # Read by Ray when it is imported. Every socket on the loopback interface; no usage reports; no
 # files per trial, since the store has our own; no snapshots, since the store is what a sweep
-# resumes from; Ctrl-C as an ordinary KeyboardInterrupt.
+# resumes from; Ctrl-C as an ordinary KeyboardInterrupt; workers in the driver's folder, so that
+# relative paths of data mean the same to them.
 os.environ.update(
     {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
@@ -17,6 +18,7 @@ os.environ.update(
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
     }
 )
 

@@ -41,8 +41,9 @@ def evaluate(
     x = distrib1.held_out(num_samples, generator)
     y = distrib2.held_out(num_samples, generator)
     with torch.no_grad():
-        values, error = evaluate_with_error(critic, torch.cat((x, y)))
+        # In this order the weights that are certified are kept for the evaluation.
         lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
+        values, error = evaluate_with_error(critic, torch.cat((x, y)))
     values1, values2 = values.squeeze(1).split((len(x), len(y)))
     # Each mean errs by what the critic's values err by, and by the roundings of its own sum.
     size = max(float(values.abs().max()) for values in (values1, values2))

@@ -20,6 +20,7 @@ from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.experiment import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome, Report
+from lnets.tasks.products import fast_products, training_precision
 
 # Seeds of the streams of one trial differ in these high bits, so that no stream repeats another's.
 _TRAINING_STREAM, _HELD_OUT_STREAM = 1 << 32, 2 << 32
@@ -47,7 +48,8 @@ def train(
         build_distribution(specs[0].distrib2, device),
     )
     run = _Run(specs, seeds, distribs, device)
-    run.train(report)
+    with fast_products(run.product_size):
+        run.train(report)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
@@ -85,6 +87,7 @@ class _Run:
         norms = torch.tensor([[spec.optim.max_grad_norm or math.inf] for spec in specs])
         self._max_norms = norms.to(device) if norms.isfinite().any() else None
         self._device = device
+        self._precision = training_precision(spec.precision, device)
         self._distribs = distribs
         self._generators = [Generator(device).manual_seed(_TRAINING_STREAM + s) for s in seeds]
         self._drawn = torch.empty(0)
@@ -96,6 +99,11 @@ class _Run:
         self._diverged: dict[int, nn.Module] = {}
         self._seconds = [0.0] * len(specs)
         self._steps = [0] * len(specs)
+
+    @property
+    def product_size(self) -> int:
+        """Multiplications in the largest matrix product of a step."""
+        return self._replicas.largest_weight * 2 * self._spec.batch_size * len(self.alive)
 
     def train(self, report: Report) -> None:
         """Take all steps, or as many as any critic can."""
@@ -132,7 +140,8 @@ class _Run:
     def _step(self, batch: Tensor) -> Tensor:
         """Update every critic once; what they said of the batch before."""
         # One forward for both samples: effective weights are computed once per step.
-        values = self._replicas(batch)
+        with self._precision:
+            values = self._replicas(batch).float()
         self._replicas.backward(values, self._signed_means.expand_as(values))
         if self._max_norms is not None:
             clip_row_norms_(self._replicas.gradients, self._max_norms)

@@ -3,7 +3,8 @@ import torch
 from torch import Generator
 
 from lnets.data.distributions import ImageSamples, MultiSphericalShell, known_wasserstein
-from lnets.data.images import halves, load_digits
+from lnets.data.images import load_digits
+from lnets.data.splits import halves
 from lnets.functional.transport import exact_wasserstein
 
 CPU = torch.device("cpu")
@@ -70,7 +71,7 @@ def test_no_distance_is_claimed_where_none_is_known(other: dict[str, object]) ->
 
 def test_the_digits_are_the_real_ones() -> None:
     images, labels = load_digits()
-    assert images.shape == (1797, 64)
+    assert images.shape == (1797, 1, 8, 8)
     assert images.min() == 0
     assert images.max() == 1
     assert labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]

@@ -1,15 +1,20 @@
+from collections.abc import Callable
 from fractions import Fraction
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from lnets.functional.operator_norm import (
     gamma,
+    linf_norm_upper_bound,
     product_upper_bound,
     spectral_norm_upper_bound,
 )
+
+Bound = Callable[[Tensor], Tensor]
 
 
 @given(
@@ -26,7 +31,7 @@ def test_it_bounds_the_norm_of_known_matrices(
     u = torch.randint(-50, 50, (shape[0],), generator=generator, dtype=torch.float64)
     v = torch.randint(-50, 50, (shape[1],), generator=generator, dtype=torch.float64)
     scale = 2.0**exponent
-    bound = Fraction(spectral_norm_upper_bound(torch.outer(u, v) * scale))
+    bound = Fraction(float(spectral_norm_upper_bound(torch.outer(u, v) * scale)))
     squared = Fraction(int(u @ u)) * Fraction(int(v @ v)) * Fraction(scale) ** 2
     assert bound**2 >= squared
     assert bound**2 <= squared * Fraction(1 + 1e-9) or squared == 0
@@ -37,10 +42,20 @@ def test_float32_weights_are_taken_as_they_are() -> None:
     assert spectral_norm_upper_bound(weight) == spectral_norm_upper_bound(weight.double())
 
 
-def test_a_weight_that_is_not_finite_has_no_bound() -> None:
-    for bad in (float("nan"), float("inf")):
-        with pytest.raises(ValueError, match="finite"):
-            spectral_norm_upper_bound(torch.tensor([[1.0, bad]]))
+@pytest.mark.parametrize("bound", [spectral_norm_upper_bound, linf_norm_upper_bound])
+class TestEitherBound:
+    def test_it_is_that_of_each_matrix_of_a_stack(self, bound: Bound) -> None:
+        stack = torch.randn(2, 3, 4, 5)
+        expected = torch.stack([bound(one) for one in stack.flatten(0, 1)]).view(2, 3)
+        assert torch.equal(bound(stack), expected)
+
+    def test_a_weight_that_is_not_finite_or_empty_has_none(self, bound: Bound) -> None:
+        for bad in (float("nan"), float("inf")):
+            with pytest.raises(ValueError, match="finite"):
+                bound(torch.tensor([[1.0, bad]]))
+        for shape in ((0, 3), (3, 0)):
+            with pytest.raises(ValueError, match=r"must have entries.*got \("):
+                bound(torch.zeros(shape))
 
 
 @given(st.lists(st.floats(0, 1e3), max_size=20))

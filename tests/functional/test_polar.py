@@ -128,6 +128,17 @@ def test_retraction_never_diverges(size: float) -> None:
     assert (torch.linalg.svdvals(weight) - 1).abs().max() < ROUNDING
 
 
+@pytest.mark.parametrize("size", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("shape", [(64, 64), (64, 200), (200, 64)], ids=str)
+def test_one_retraction_brings_back_what_a_rotation_moves_far(
+    shape: tuple[int, int], size: float
+) -> None:
+    weight, skew = polar(random(shape)), random((max(shape), max(shape)), 1)
+    skew = (skew - skew.mT) * (size / torch.linalg.matrix_norm(skew - skew.mT, ord=2))
+    moved = weight + (weight @ skew if shape[0] <= shape[1] else skew @ weight)
+    assert (torch.linalg.svdvals(retract(moved)) - 1).abs().max() < ROUNDING
+
+
 @pytest.mark.parametrize("batch", [(4,), (2, 3), ()], ids=str)
 @pytest.mark.parametrize("shape", [(4, 4), (3, 6), (6, 3)], ids=str)
 def test_the_tangent_gradient_is_that_of_the_polar_factor(

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from lnets.nn import (
     NActivation,
     OrthogonalLinear,
     ParsevalL2Linear,
+    Residual,
     Scale,
     SpectralNormLinear,
     certify,
@@ -176,6 +178,42 @@ def test_an_image_has_a_size() -> None:
 
 
 @pytest.mark.parametrize(
+    ("layers", "shape", "message"),
+    [
+        ([nn.Linear(4, 2)], (5,), r"`0`, a Linear, is given \(5,\)"),
+        ([nn.Conv2d(1, 1, 3)], (2, 6, 6), r"`0`, a Conv2d, is given \(2, 6, 6\)"),
+        ([nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(9, 1)], (1, 6, 6), "`2`, a Linear, is given"),
+        ([nn.BatchNorm1d(4)], (4, 2, 2), r"`0`, a BatchNorm1d, is given \(4, 2, 2\)"),
+        ([GroupSort(2)], (3,), "`0`, a GroupSort, is given"),
+        ([nn.Flatten()], (), "`0`, a Flatten, is given"),
+        ([Residual(nn.Sequential(nn.Linear(3, 2)))], (3,), "`0`, a Residual, is given"),
+        ([Residual(nn.Sequential(nn.Linear(2, 3)))], (3,), "`0.block.0`, a Linear, is given"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(
+    layers: list[nn.Module], shape: tuple[int, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match="`input_shape` must fit the network, got .*" + message):
+        certify(nn.Sequential(*layers).eval(), shape)
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(1)], ids=str)
+@pytest.mark.parametrize("shape", [(), (6,), (6, 6)])
+def test_what_is_no_image_is_refused(layer: nn.Module, shape: tuple[int, ...]) -> None:
+    with pytest.raises(
+        ValueError, match=r"`\(root\)` is given \(channels, height, width\), got \("
+    ):
+        certify(layer.eval(), shape)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+def test_an_empty_weight_is_refused() -> None:
+    for sizes in ((0, 3), (3, 0)):
+        with pytest.raises(ValueError, match=r"must have no empty weight.*in `0.weight`"):
+            certify(nn.Sequential(nn.Linear(*sizes)).eval())
+
+
+@pytest.mark.parametrize(
     ("pool", "bound"),
     [
         (nn.MaxPool2d(2), 1),
@@ -224,6 +262,22 @@ def test_dropout_leaves_the_certificate_alone(dropout: float) -> None:
 def test_orthonormal_layers_reach_their_constant(l_constant: float) -> None:
     bound = certify(network(BjorckLinear, "maxmin", l_constant).eval()).lipschitz_upper_bound
     assert l_constant * (1 - 1e-9) <= bound <= l_constant * 1.001
+
+
+@pytest.mark.parametrize("convert", [certify, to_plain])
+def test_writes_that_torch_does_not_count_are_seen(convert: Callable[..., object]) -> None:
+    torch.manual_seed(0)
+    model = network(BjorckLinear, "relu", 3.0).eval()
+    x = torch.randn(5, 4).double()
+    with torch.no_grad():
+        model(x)
+        for parameter in model.parameters():
+            parameter.data.copy_(torch.randn_like(parameter))
+        fresh = copy.deepcopy(model)
+        twin = convert(model)
+        assert torch.equal(model(x), fresh(x))
+    if isinstance(twin, nn.Module):
+        assert torch.allclose(twin(x), fresh(x))
 
 
 def test_every_layer_is_accounted_for() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
@@ -44,6 +45,46 @@ def test_what_is_not_proven_is_refused(name: str) -> None:
     for mode in ("reflect", "replicate"):
         with pytest.raises(ValueError, match=rf"`padding_mode` must be.*got {mode}"):
             kind(*shape, padding_mode=mode)
+
+
+@pytest.mark.parametrize("name", CONV)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((0, 2, 3), "`in_channels` must be whole and at least 1, got 0"),
+        ((2, -1, 3), "`out_channels` must be whole and at least 1, got -1"),
+        ((2, 2, 0), "`kernel_size` must be whole and at least 1, got 0"),
+        ((2, 2, (3, 0)), r"`kernel_size` must be whole and at least 1, got \(3, 0\)"),
+    ],
+)
+def test_sizes_without_a_meaning_are_refused(
+    name: str, arguments: tuple[Any, ...], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        CONV[name][0](*arguments)
+
+
+@pytest.mark.parametrize("name", CONV)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 0}, "`stride` must be whole and at least 1, got 0"),
+        ({"padding": -1}, "`padding` must be whole and at least 0, got -1"),
+        ({"padding": 3}, r"`padding` must be smaller than the kernel.*got padding=\(3, 3\)"),
+        ({"padding": (0, 1024)}, r"`padding` must be smaller than the kernel.*\(0, 1024\)"),
+        # What annotations forbid, but a caller may do all the same.
+        ({"padding": "same"}, "`padding` must be whole and at least 0, got 'same'"),
+        ({"stride": (1, 1, 1)}, r"`stride` must be one number, or two.*got \(1, 1, 1\)"),
+        ({"dilation": 0}, "`dilation` must be whole and at least 1, got 0"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+def test_strides_and_padding_without_a_meaning_are_refused(
+    name: str, mode: str, options: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=message):
+        CONV[name][0](2, 2, 3, padding_mode=mode, **options)
 
 
 @pytest.mark.parametrize("name", CONV)
@@ -109,5 +150,10 @@ def test_bjorck_arguments_are_honoured() -> None:
         sigma = [torch.linalg.svdvals(3 * m.effective_weight().flatten(1)) for m in (few, many)]
     assert sigma[0].min() < 0.99
     assert sigma[1].min() > 1 - ROUNDING
-    with pytest.raises(ValueError, match="`order` must be 1, 2, 3 or 4"):
-        BjorckConv2d(2, 3, 3, bjorck_order=5).effective_weight()
+    for options, message in (
+        ({"bjorck_order": 5}, "`order` must be 1, 2, 3 or 4, got 5"),
+        ({"bjorck_iter": -3}, "`bjorck_iter` must be whole and at least 1, got -3"),
+        ({"bjorck_beta": 0.7}, "`bjorck_beta` must be in"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            BjorckConv2d(2, 3, 3, **options)

@@ -86,6 +86,27 @@ def test_weights_go_in_and_out_unchanged(linear: str, activation: str) -> None:
     assert torch.allclose(replicas(x)[1], models[2](x[1]), atol=FLOAT32)
 
 
+@pytest.mark.parametrize(("linear", "activation"), CASES)
+def test_a_stack_is_evaluated_with_its_weights_of_now(linear: str, activation: str) -> None:
+    replicas = Replicas(networks(linear, activation))
+    replicas.network.eval()
+    x = torch.randn(3, 5, 4)
+
+    def matches(indices: list[int]) -> bool:
+        alone = [replicas.model(i).eval()(x[k]) for i, k in enumerate(indices)]
+        return torch.allclose(replicas(x[indices]), torch.stack(alone), atol=FLOAT32)
+
+    with torch.no_grad():
+        before = replicas(x)
+        assert matches([0, 1, 2])
+        replicas.rows[0].mul_(-1.5)  # some need a division, some do not
+        assert not torch.allclose(replicas(x)[0], before[0], atol=FLOAT32)
+        assert torch.equal(replicas(x)[1], before[1])
+        assert matches([0, 1, 2])
+        replicas.keep([0, 2])
+        assert matches([0, 2])
+
+
 @pytest.mark.parametrize("linear", LINEAR)
 def test_updates_and_projections_are_each_networks_own(linear: str) -> None:
     models = networks(linear, "maxmin")
@@ -93,6 +114,8 @@ def test_updates_and_projections_are_each_networks_own(linear: str) -> None:
     lost = Replicas([copy.deepcopy(model) for model in models])
     with torch.no_grad():
         lost.rows[1] = torch.nan
+        x = torch.randn(3, 5, 4)
+        assert torch.equal(replicas(x)[::2], lost(x)[::2])
         for stack in (replicas, lost):
             stack.rows[0].mul_(1.01)
             stack.rows[2].mul_(2)
@@ -120,6 +143,20 @@ def test_one_network_needs_no_stack() -> None:
         Replicas([model, copy.deepcopy(model)])
 
 
+def test_layers_may_share_a_weight_in_a_single_network_only() -> None:
+    layer = nn.Linear(3, 3)
+    model = nn.Sequential(layer, nn.ReLU(), nn.Linear(3, 3))
+    model[2].weight = layer.weight
+    replicas = Replicas([model])
+    with torch.no_grad():
+        replicas.rows.mul_(2)
+    shared = replicas.network
+    assert shared[0].weight is shared[2].weight
+    assert torch.equal(shared[2].weight, 2 * layer.weight)
+    with pytest.raises(ValueError, match="layers that share a weight"):
+        Replicas([model, model])
+
+
 def test_only_equal_networks_are_stacked() -> None:
     first = networks("bjorck", "maxmin", 1)
     others = (
@@ -132,7 +169,7 @@ def test_only_equal_networks_are_stacked() -> None:
         with pytest.raises(ValueError, match="same layers, shapes and options"):
             Replicas(first + other)
     shared = nn.Linear(2, 2)
-    with pytest.raises(ValueError, match="cannot be stacked, layers share weights"):
+    with pytest.raises(ValueError, match="cannot be stacked, layers that share a weight"):
         Replicas([nn.Sequential(shared, nn.ReLU(), shared) for _ in range(2)])
     assert why_not_stacked(nn.Sequential(nn.Dropout(0.1))) is not None
     assert why_not_stacked(nn.Sequential(GroupSort(2, axis=1))) is not None

@@ -98,7 +98,7 @@ def test_the_originals_networks_have_its_parameters() -> None:
 def test_the_wide_network_is_wide() -> None:
     assert parameters(lambda: WideResNet32(widen=1)) == 466_906
     assert parameters(WideResNet32) > 98 * 466_906
-    with pytest.raises(ValueError, match="`widen` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`widen` must be whole and at least 1, got 0"):
         WideResNet32(widen=0)
 
 
@@ -233,6 +233,8 @@ def test_impossible_networks_are_refused() -> None:
             LipschitzResNet(1, 1, size)
     with pytest.raises(ValueError, match="at least 12"):
         LipschitzResNet(1, 1, 8, padding_mode="circular")
+    with pytest.raises(ValueError, match="`blocks` must be whole and at least 0"):
+        LipschitzResNet(1, 1, 8, blocks=(1, -1, 1))
     with pytest.raises(ValueError, match="three stages"):
         LipschitzResNet(1, 1, 8, channels=(4, 4))
     with pytest.raises(ValueError, match="even number of channels, got 5"):
@@ -244,6 +246,41 @@ def test_the_constant_is_shared_among_the_layers(name: str, count: int) -> None:
     """Layers that run one after another; in the residual network a block is one of them."""
     factors = [m.factor for m in build(name, "bjorck", l_constant=1000.0) if isinstance(m, Scale)]
     assert factors == pytest.approx([1000.0 ** (1 / count)] * count)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"kernels": [3, 0]}, r"`kernels` must be whole and at least 1, got \[3, 0\]"),
+        ({"channels": [0, 1]}, r"`channels` must be whole and at least 1, got \[0, 1\]"),
+        ({"strides": [1, 0]}, r"`strides` must be whole and at least 1, got \[1, 0\]"),
+        ({"padding": -1}, "`padding` must be whole and at least 0, got -1"),
+        ({"padding": 2}, r"`padding` must be smaller than the kernel.*kernel_size=\[3, 2\]"),
+        ({"l_constant": 0.0}, "`l_constant` must be positive"),
+        ({"in_channels": 0}, "`in_channels` must be whole and at least 1, got 0"),
+    ],
+)
+def test_convolutions_without_a_meaning_are_refused(changes: dict[str, Any], message: str) -> None:
+    arguments = {"in_channels": 1, "channels": [2, 1], "kernels": [3, 2]} | changes
+    with pytest.raises(ValueError, match=message):
+        FullyConv(**arguments, conv=nn.Conv2d, activation=max_min)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **k: LeNet(activation=max_min, **k, **LAYERS["standard"]),
+        lambda **k: InfoGanDiscriminator(**k, **LAYERS["standard"]),
+        lambda **k: LipschitzResNet(**{"in_channels": 1, "output_dim": 1, "image_size": 8} | k),
+        ResNet32,
+        WideResNet32,
+    ],
+    ids=["lenet", "infogan", "lipschitz resnet", "resnet", "wide resnet"],
+)
+def test_networks_of_nothing_are_refused(make: Callable[..., nn.Module]) -> None:
+    for name in ("in_channels", "output_dim"):
+        with pytest.raises(ValueError, match=f"`{name}` must be whole and at least 1, got 0"):
+            make(**{name: 0})
 
 
 def test_dropout_is_where_the_original_has_it() -> None:

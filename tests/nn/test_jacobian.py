@@ -87,7 +87,7 @@ class TestPenalty:
         assert not torch.equal(penalty.u, kept)
 
     def test_nothing_to_penalize_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="`output_dim` must be positive, got 0"):
+        with pytest.raises(ValueError, match="`output_dim` must be whole and at least 1, got 0"):
             SpectralJacobianPenalty(0)
 
 

@@ -129,6 +129,18 @@ class TestEveryLayer:
         kind = layer.map_weight if training else layer.prove_weight
         assert torch.autograd.gradcheck(kind, weight.requires_grad_())
 
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+    def test_training_goes_on_with_weights_that_are_not_finite(
+        self, case: Case, layer: Layer, bad: float
+    ) -> None:
+        """Loops detect divergence by what comes out."""
+        with torch.no_grad():
+            layer.weight.view(-1)[0] = bad
+        y = layer(torch.ones_like(case.inputs(3)))
+        y.sum().backward()
+        project_(layer)
+        assert not torch.isfinite(y).all()
+
     def test_it_can_be_copied_and_stored(self, case: Case, layer: Layer) -> None:
         x = case.inputs(3)
         with torch.no_grad():

@@ -1,5 +1,10 @@
 """What single linear layers do beyond the contract in `test_layers.py`."""
 
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
 import jaxtyping
 import pytest
 import torch
@@ -10,12 +15,14 @@ from lnets.nn import (
     BjorckLinear,
     EffectiveWeight,
     LInfProjectedLinear,
+    LipschitzLinear,
     OrthogonalLinear,
     ParsevalL2Linear,
     SpectralNormLinear,
     project_,
+    to_plain,
 )
-from tests.nn.layers import SHAPES
+from tests.nn.layers import LINEAR, SHAPES
 
 # Float32 sums of at most 8 products.
 FLOAT32 = 1e-5
@@ -98,9 +105,58 @@ def test_rows_inside_the_ball_are_left_alone() -> None:
     assert torch.allclose(effective[1], torch.tensor([1.0, 0, 0]))
 
 
-def test_sizes_and_weights_without_a_meaning_are_refused() -> None:
-    with pytest.raises(ValueError, match="positive"):
-        BjorckLinear(0, 2)
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [((0, 2), "`in_features`.*at least 1, got 0"), ((2, -1), "`out_features`.*at least 1, got -1")],
+)
+def test_sizes_without_a_meaning_are_refused(
+    name: str, sizes: tuple[int, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        LINEAR[name](*sizes)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        *(
+            (make, options, message)
+            for make in (BjorckLinear, ParsevalL2Linear)
+            for options, message in (
+                ({"bjorck_iter": -3}, "`bjorck_iter` must be whole and at least 1, got -3"),
+                ({"bjorck_beta": 0.0}, r"`bjorck_beta` must be in \(0, 0.5\].*got 0.0"),
+                ({"bjorck_beta": 0.6}, r"`bjorck_beta` must be in \(0, 0.5\].*got 0.6"),
+                ({"bjorck_beta": math.nan}, r"`bjorck_beta` must be in \(0, 0.5\].*got nan"),
+            )
+        ),
+        (BjorckLinear, {"bjorck_order": 5}, "`order` must be 1, 2, 3 or 4, got 5"),
+        (BjorckLinear, {"bjorck_order": 3, "bjorck_beta": 0.4}, "0.5 for order 3, got 0.4"),
+        (SpectralNormLinear, {"power_iters": -1}, "`power_iters` must be whole.*1, got -1"),
+        (OrthogonalLinear, {"drift": math.nan}, "`drift` must be in"),
+    ],
+)
+def test_options_without_a_meaning_are_refused(
+    make: Callable[..., LipschitzLinear], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(2, 3, **options)
+
+
+def test_inference_mode_is_for_evaluation_only() -> None:
+    layer = BjorckLinear(2, 3).eval()
+    with torch.inference_mode():
+        with pytest.raises(ValueError, match=r"built outside torch.inference_mode"):
+            BjorckLinear(2, 3)
+        x = torch.ones(1, 2)
+        twin = copy.deepcopy(layer)
+        assert torch.equal(twin(x), layer(x))
+        twin.weight.mul_(-1)
+        assert torch.allclose(twin.effective_weight(), -layer.effective_weight())
+        assert torch.equal(to_plain(layer)(x), layer(x))
+
+
+def test_weights_without_a_meaning_are_refused() -> None:
     layer = OrthogonalLinear(2, 2).eval()
     with torch.no_grad():
         layer.weight.fill_(float("nan"))

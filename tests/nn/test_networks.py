@@ -1,8 +1,22 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from lnets.nn import Abs, BjorckLinear, FullyConnected, GroupSort, Maxout, Scale
+from lnets.nn import (
+    Abs,
+    BjorckLinear,
+    FullyConnected,
+    GroupSort,
+    Householder,
+    ImageShape,
+    Maxout,
+    NActivation,
+    Scale,
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +38,47 @@ def test_the_constant_is_shared_among_the_layers() -> None:
     )
     factors = [module.factor for module in model if isinstance(module, Scale)]
     assert factors == pytest.approx([5.623413251903491] * 4)
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf])
+def test_factors_that_are_not_finite_are_refused(factor: float) -> None:
+    with pytest.raises(ValueError, match="`factor` must be finite, got"):
+        Scale(factor)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": []}, "`layers` must have one entry per linear layer, got none"),
+        ({"layers": [2, 0, 1]}, r"`layers` must be whole and at least 1, got \[2, 0, 1\]"),
+        ({"input_dim": 0}, "`input_dim` must be whole and at least 1, got 0"),
+        ({"shrink": [0]}, r"`shrink` must be whole and at least 1, got \[0\]"),
+        *(
+            ({"l_constant": bad}, f"`l_constant` must be positive and finite, got {bad}")
+            for bad in (-1.0, 0.0, math.nan, math.inf)
+        ),
+    ],
+)
+def test_networks_without_a_meaning_are_refused(changes: dict[str, Any], message: str) -> None:
+    arguments = {"input_dim": 3, "layers": [4, 1]} | changes
+    with pytest.raises(ValueError, match=message):
+        FullyConnected(**arguments, linear=nn.Linear, activation=lambda _: nn.ReLU())
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (GroupSort, "group_size"),
+        (Maxout, "group_size"),
+        (Householder, "num_pairs"),
+        (NActivation, "num_units"),
+        (ImageShape, "channels"),
+    ],
+)
+def test_modules_of_nothing_are_refused(make: Callable[[int], nn.Module], name: str) -> None:
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"`{name}` must be whole and at least 1, got {size}"):
+            make(size)
 
 
 def test_maxout_narrows_the_next_layer() -> None:

@@ -92,6 +92,20 @@ class TestL2:
         with pytest.raises(ValueError, match=r"`bjorck_beta` must be in \(0, 1\)"):
             l_2(torch.eye(2), bjorck_beta=beta)
 
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"bjorck_iter": -1}, "`bjorck_iter` must be whole and at least 0, got -1"),
+            ({"bjorck_order": 5}, "`order` must be 1, 2, 3 or 4, got 5"),
+            ({"bjorck_order": 2, "bjorck_beta": 0.4}, "must be 0.5 for order 2"),
+        ],
+    )
+    def test_other_options_are_refused_before_any_update(
+        self, options: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            projection("l_2", **options)
+
 
 class TestRows:
     @given(shape=st.sampled_from(SHAPES), scale_all=st.booleans(), seed=st.integers(0, 100))
@@ -288,5 +302,7 @@ class TestSchedule:
             schedule.start_epoch(1, model, optimizer)
 
     def test_no_interval_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="`every_n_epochs` must be positive, got 0"):
+        with pytest.raises(
+            ValueError, match="`every_n_epochs` must be whole and at least 1, got 0"
+        ):
             ProjectionSchedule(every_n_epochs=0)

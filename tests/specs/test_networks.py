@@ -72,8 +72,9 @@ def experiment(tiny: dict[str, Any], size: tuple[int, int] | None = None) -> dic
         ({**FULLY_CONV, "kernels": [9, 3]}, None, "kernels.0", ["kernel 9", "image 8 × 8"]),
         ({**FULLY_CONV, "kernels": [3, 9], "padding": 1, "padding_mode": "circular"}, None,
          "kernels.1", ["circular", "kernel 9"]),
-        ({**FULLY_CONV, "padding": 9, "padding_mode": "circular"}, None, "padding",
-         ["circular", "got 9", "lower it"]),
+        *(({**FULLY_CONV, "kernels": [5, 3], "padding": 3, "padding_mode": mode}, None, "padding",
+           ["smaller than every kernel", "padding=3 and kernel 3", "lower the padding"])
+          for mode in ("zeros", "circular")),
         ({**FULLY_CONV, "padding": 2, "padding_mode": "circular", "conv": BCOP}, None, "padding",
          ["(kernel − 1) / 2", "padding=2", "kernel 3"]),
         ({**FULLY_CONV, "strides": [1, 2], "conv": BCOP}, None, "strides",
@@ -160,11 +161,12 @@ def test_searches_reach_into_the_network_that_is_there(write: Write, tiny: dict[
 def _convolutions(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[int, int, int]]:
     count = draw(st.integers(1, 3))
     several = st.lists(st.integers(1, 4), min_size=count, max_size=count)
+    kernels = draw(several)
     model = FULLY_CONV | {
         "channels": [2] * count,
-        "kernels": draw(several),
+        "kernels": kernels,
         "strides": draw(several) if draw(st.booleans()) else None,
-        "padding": draw(st.integers(0, 4)),
+        "padding": draw(st.integers(0, min(kernels) - 1)),
         "padding_mode": draw(st.sampled_from(["zeros", "circular"])),
         "conv": {"type": draw(st.sampled_from(["bjorck_conv2d", "bcop_conv2d"]))},
     }

@@ -177,16 +177,18 @@ class TestRayRunner(RunnerContract):
         plan = make_plan(spec)
         progress = Progress.of(plan, 0)
         killed: list[int] = []
+        folders: list[str] = []
 
         def kill_one() -> None:
             killed.append(wait_for(_trial_worker))
+            folders.append(psutil.Process(killed[0]).cwd())
             os.kill(killed[0], signal.SIGKILL)
 
         killer = threading.Thread(target=kill_one)
         killer.start()
         submit(plan, store, ray_runner, progress)
         killer.join()
-        assert killed
+        assert folders == [os.getcwd()]  # relative paths of data mean the same to workers
         assert (progress.completed, progress.failed) == (3, 0)
         assert {row["trial_key"] for row in rows(store)} == {t.trial_key for t in plan.trials}
         assert len(rows(store)) == 3

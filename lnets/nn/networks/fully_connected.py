@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
-from lnets.nn.scale import Scale
+from lnets.nn.arguments import refuse_below
+from lnets.nn.scale import scales
 
 
 class FullyConnected(nn.Sequential):
@@ -21,6 +22,10 @@ class FullyConnected(nn.Sequential):
         l_constant: Lipschitz constant of the whole when the linear layers have 1.
         input_dropout: Probability with which training drops an input.
         dropout: Probability with which training drops a hidden unit.
+
+    Raises:
+        ValueError: If there is no layer, a size is not positive, or `l_constant` is not positive
+            and finite.
     """
 
     def __init__(
@@ -35,15 +40,16 @@ class FullyConnected(nn.Sequential):
         input_dropout: float = 0.0,
         dropout: float = 0.0,
     ) -> None:
+        refuse_below(1, input_dim=input_dim, layers=layers, shrink=shrink or ())
+        if not layers:
+            raise ValueError("`layers` must have one entry per linear layer, got none.")
+        scale = scales(l_constant, len(layers))
         modules: list[nn.Module] = [nn.Flatten()]
         if input_dropout:
             modules.append(nn.Dropout(input_dropout))
-        factor = l_constant ** (1 / len(layers))
         width = input_dim
         for i, units in enumerate(layers):
-            modules.append(linear(width, units))
-            if factor != 1:
-                modules.append(Scale(factor))
+            modules += [linear(width, units), *scale[i : i + 1]]
             if i < len(layers) - 1:
                 modules.append(activation(i))
                 if dropout:

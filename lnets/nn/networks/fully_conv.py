@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from lnets.nn.arguments import refuse_below, refuse_wide_padding
 from lnets.nn.networks.images import ImageShape
-from lnets.nn.scale import Scale
+from lnets.nn.scale import scales
 
 
 class FullyConv(nn.Sequential):
@@ -25,7 +26,8 @@ class FullyConv(nn.Sequential):
         l_constant: Lipschitz constant of the whole when the convolutions have 1.
 
     Raises:
-        ValueError: If the sequences differ in length.
+        ValueError: If the sequences differ in length, a size is not positive, `padding` is not
+            smaller than every kernel, or `l_constant` is not positive and finite.
     """
 
     def __init__(
@@ -48,14 +50,18 @@ class FullyConv(nn.Sequential):
                 "`channels`, `kernels` and `strides` must have one entry per convolution, got "
                 f"{len(channels)}, {len(kernels)} and {len(strides)}."
             )
+        refuse_below(1, in_channels=in_channels, channels=channels, kernels=kernels)
+        refuse_below(1, strides=strides, shrink=shrink or ())
+        refuse_below(0, padding=padding)
+        refuse_wide_padding((padding,) * n, kernels)
+        scale = scales(l_constant, n)
         modules: list[nn.Module] = [
             ImageShape(in_channels, least=_smallest_image(kernels, strides, padding))
         ]
         width = in_channels
         for i, (out, kernel, stride) in enumerate(zip(channels, kernels, strides, strict=True)):
             modules.append(conv(width, out, kernel, stride=stride, padding=padding))
-            if l_constant != 1:
-                modules.append(Scale(l_constant ** (1 / n)))
+            modules += scale[i : i + 1]
             if i < n - 1:
                 modules.append(activation(out))
                 width = out // shrink[i] if shrink else out

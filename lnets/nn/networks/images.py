@@ -4,6 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lnets.nn.activations import GroupSort
+from lnets.nn.arguments import refuse_below
 
 
 class ImageShape(nn.Module):
@@ -13,10 +14,14 @@ class ImageShape(nn.Module):
         channels: Channels of an image.
         size: Height and width; None for any.
         least: Smallest height and width.
+
+    Raises:
+        ValueError: If one of them is not positive.
     """
 
     def __init__(self, channels: int, size: int | None = None, *, least: int = 1) -> None:
         super().__init__()
+        refuse_below(1, channels=channels, size=1 if size is None else size, least=least)
         self.channels = channels
         self.size = size
         self.least = least

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
+from lnets.nn.arguments import refuse_below
 from lnets.nn.networks.images import ImageShape, max_min, refuse_indivisible
-from lnets.nn.scale import Scale
+from lnets.nn.scale import scales
 
 
 class InfoGanDiscriminator(nn.Sequential):
@@ -23,7 +24,8 @@ class InfoGanDiscriminator(nn.Sequential):
         l_constant: Lipschitz constant of the whole when the layers have 1.
 
     Raises:
-        ValueError: If `image_size` is not a positive multiple of 4.
+        ValueError: If `image_size` is not a positive multiple of 4, another size not positive, or
+            `l_constant` not positive and finite.
 
     Source:
         Chen et al. (2016), arXiv:1606.03657, appendix C.
@@ -41,7 +43,8 @@ class InfoGanDiscriminator(nn.Sequential):
         l_constant: float = 1.0,
     ) -> None:
         refuse_indivisible(image_size)
-        scale = [] if l_constant == 1 else [Scale(l_constant**0.25) for _ in range(4)]
+        refuse_below(1, in_channels=in_channels, output_dim=output_dim)
+        scale = scales(l_constant, 4)
         super().__init__(
             ImageShape(in_channels, image_size),
             conv(in_channels, 64, 4, stride=2, padding=1),

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 from torch import nn
 
+from lnets.nn.arguments import refuse_below
 from lnets.nn.networks.images import ImageShape
-from lnets.nn.scale import Scale
+from lnets.nn.scale import scales
 
 
 class LeNet(nn.Sequential):
@@ -22,6 +23,9 @@ class LeNet(nn.Sequential):
         l_constant: Lipschitz constant of the whole when the layers have 1.
         dropout: Probability with which training drops a channel of the second convolution, and a
             unit of the hidden linear layer.
+
+    Raises:
+        ValueError: If a size is not positive, or `l_constant` not positive and finite.
     """
 
     def __init__(
@@ -35,7 +39,8 @@ class LeNet(nn.Sequential):
         l_constant: float = 1.0,
         dropout: float = 0.0,
     ) -> None:
-        scale = [] if l_constant == 1 else [Scale(l_constant**0.25) for _ in range(4)]
+        refuse_below(1, in_channels=in_channels, output_dim=output_dim)
+        scale = scales(l_constant, 4)
         super().__init__(
             ImageShape(in_channels, 28),
             *(conv(in_channels, 10, 5), nn.MaxPool2d(2), activation(10)),

@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 
 from torch import nn
 
+from lnets.nn.arguments import refuse_below
 from lnets.nn.conv import BCOPConv2d
 from lnets.nn.linear import BjorckLinear
 from lnets.nn.networks.images import ImageShape, max_min, refuse_indivisible
 from lnets.nn.residual import LipschitzResidual
-from lnets.nn.scale import Scale
+from lnets.nn.scale import scales
 
 
 class LipschitzResNet(nn.Sequential):
@@ -34,7 +35,7 @@ class LipschitzResNet(nn.Sequential):
 
     Raises:
         ValueError: If `image_size` is not a positive multiple of 4, or too small for `circular`,
-            or if there are not three stages.
+            if there are not three stages, or a number is out of range.
     """
 
     def __init__(
@@ -52,13 +53,14 @@ class LipschitzResNet(nn.Sequential):
         padding_mode: str = "zeros",
         l_constant: float = 1.0,
     ) -> None:
+        refuse_below(1, in_channels=in_channels, output_dim=output_dim, channels=channels)
+        refuse_below(0, blocks=blocks)
         _refuse(image_size, channels, blocks, padding_mode)
 
         def spatial(into: int, out: int) -> nn.Module:
             return conv(into, out, 3, padding=1, padding_mode=padding_mode)
 
-        factor = l_constant ** (1 / (sum(blocks) + 4))  # a stem, two transitions, a head
-        scale = [] if l_constant == 1 else [Scale(factor)]
+        scale = scales(l_constant, sum(blocks) + 4)[:1]  # a stem, two transitions, a head
         modules: list[nn.Module] = [ImageShape(in_channels, image_size)]
         for stage, (width, count) in enumerate(zip(channels, blocks, strict=True)):
             if stage == 0:

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from lnets.nn.arguments import refuse_below
 from lnets.nn.networks.images import ImageShape
 from lnets.nn.residual import Residual
 
@@ -16,6 +17,9 @@ class ResNet32(nn.Sequential):
     Args:
         in_channels: Channels of the input.
         output_dim: Numbers per output.
+
+    Raises:
+        ValueError: If a size is not positive.
 
     Source:
         He, Zhang, Ren, Sun (2016), arXiv:1512.03385, section 4.2.
@@ -33,6 +37,9 @@ class WideResNet32(nn.Sequential):
         output_dim: Numbers per output.
         widen: The factor.
 
+    Raises:
+        ValueError: If a size or the factor is not positive.
+
     Source:
         Zagoruyko, Komodakis (2016), arXiv:1605.07146.
     """
@@ -42,8 +49,7 @@ class WideResNet32(nn.Sequential):
 
 
 def _layers(in_channels: int, output_dim: int, *, widen: int) -> list[nn.Module]:
-    if widen < 1:
-        raise ValueError(f"`widen` must be at least 1, got {widen}.")
+    refuse_below(1, in_channels=in_channels, output_dim=output_dim, widen=widen)
     width = 16 * widen
     layers: list[nn.Module] = [
         ImageShape(in_channels),
