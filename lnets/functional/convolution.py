@@ -16,7 +16,6 @@ from lnets.functional.operator_norm import (
     gamma,
     linf_norm_upper_bound,
     spectral_norm_upper_bound,
-    unchecked_spectral_norm_upper_bound,
 )
 
 Pair = tuple[int, int]
@@ -70,10 +69,10 @@ def conv_linf_norm_upper_bound(kernel: Float[Tensor, "out in kh kw"]) -> Float[T
         kernel: The kernel as it is used; float32 entries are exact in float64.
 
     Returns:
-        In float64, on the CPU.
+        In float64, on its device, without gradient.
 
     Raises:
-        ValueError: If there is no entry, or one is not finite.
+        ValueError: As `boundable` does.
     """
     return linf_norm_upper_bound(kernel.flatten(1))
 
@@ -89,11 +88,7 @@ def patch_norm_bound(kernel: Float[Tensor, "out in kh kw"], overlap: int) -> Flo
         kernel: The kernel as it is used.
         overlap: `overlap_factor`, or `circular_overlap_factor` under circular padding.
     """
-    return (
-        math.sqrt(overlap)
-        * (1 + 4 * _EPS)
-        * (unchecked_spectral_norm_upper_bound(kernel.flatten(1)))
-    )
+    return math.sqrt(overlap) * (1 + 4 * _EPS) * spectral_norm_upper_bound(kernel.flatten(1))
 
 
 def conv_spectral_norm_upper_bound(
@@ -131,7 +126,7 @@ def conv_spectral_norm_upper_bound(
     Source:
         Sedghi, Gupta, Long (2019), arXiv:1805.10408.
     """
-    weight = boundable(kernel)
+    weight = boundable(kernel.flatten(1)).view(kernel.shape)
     size: Pair = (weight.shape[2], weight.shape[3])
     axes = list(zip(size, stride, padding, input_size, strict=True))
     _check_image(axes, padding_mode)
@@ -214,8 +209,8 @@ def bcop_norm_bound(
         kernel_size: Height and width.
     """
     side, other = matrix.shape
-    squared = unchecked_spectral_norm_upper_bound(bases).square()
-    norm = unchecked_spectral_norm_upper_bound(matrix) * (2 * squared - 1).clamp_min(1).prod()
+    squared = spectral_norm_upper_bound(bases).square()
+    norm = spectral_norm_upper_bound(matrix) * (2 * squared - 1).clamp_min(1).prod()
     moved = gamma(side + bases.shape[-1] + 2) * (4 * bases.shape[-1] * squared + 2).sum()
     slack = moved * math.sqrt(other * math.prod(kernel_size))
     return norm * (1 + slack) * (1 + (len(bases) + 8) * _EPS * 4)

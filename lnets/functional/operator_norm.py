@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lnets.functional.tracing import is_tracing
+
 _UNIT_ROUNDOFF = 2.0**-53
 
 
@@ -28,32 +30,19 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[T
         weight: The matrices as they are used; float32 entries are exact in float64.
 
     Returns:
-        In float64, on the CPU.
+        In float64, on their device, without gradient.
 
     Raises:
-        ValueError: If there is no entry, or one is not finite.
+        ValueError: As `boundable` does.
 
     Source:
         Higham (2002), Accuracy and Stability of Numerical Algorithms, chapter 19.
     """
-    return unchecked_spectral_norm_upper_bound(boundable(weight))
-
-
-def unchecked_spectral_norm_upper_bound(
-    weight: Float[Tensor, "*batch out in"],
-) -> Float[Tensor, "*batch"]:
-    """`spectral_norm_upper_bound` inside `vmap` and `compile`, where nothing can be checked.
-
-    Args:
-        weight: The matrices as they are used, finite.
-
-    Returns:
-        In float64, on their device, without gradient.
-    """
-    matrices = weight.detach().double()
+    matrices = boundable(weight)
     n = max(matrices.shape[-2:])
     frobenius = torch.linalg.matrix_norm(matrices)
-    return torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
+    bounds = torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
+    return bounds.to(weight.device)
 
 
 def linf_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:
@@ -63,27 +52,28 @@ def linf_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tenso
         weight: The matrices as they are used; float32 entries are exact in float64.
 
     Returns:
-        In float64, on the CPU, of each matrix.
+        In float64, on their device, without gradient, of each matrix.
 
     Raises:
-        ValueError: If there is no entry, or one is not finite.
+        ValueError: As `boundable` does.
     """
     sums = boundable(weight).abs().sum(dim=-1)
-    return sums.amax(dim=-1) * (1 + gamma(weight.shape[-1] + 2))
+    return (sums.amax(dim=-1) * (1 + gamma(weight.shape[-1] + 2))).to(weight.device)
 
 
-def boundable(weight: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """A weight in float64 on the CPU, where norms are bounded.
+def boundable(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch out in"]:
+    """Matrices in float64 on the CPU, where norms are bounded, without gradient.
 
     Args:
-        weight: The weight as it is used; float32 entries are exact in float64.
+        weight: The matrices as they are used; float32 entries are exact in float64.
 
     Raises:
-        ValueError: If there is no entry, or one is not finite.
+        ValueError: If a matrix has no entry, or one that is not finite. What is traced cannot be
+            looked at: there, the bound of such a matrix is NaN or LAPACK's error.
     """
-    if not weight.numel():
+    if 0 in weight.shape[-2:]:
         raise ValueError(f"A weight must have entries to have a bound, got {tuple(weight.shape)}.")
-    if not torch.isfinite(weight).all():
+    if not is_tracing() and not weight.isfinite().all():
         raise ValueError("A weight must be finite to have a bound, got NaN or infinite entries.")
     return weight.detach().to(device="cpu", dtype=torch.float64)
 

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lnets.functional.orthonormalize import bjorck_iteration
-from lnets.functional.tracing import is_tracing
+from lnets.functional.tracing import is_tracing, without_autocast
 
 # Order-1 iterations converge from singular values below √3, whose Gram matrix errs by 2. An error
 # above this is taken for far away.
@@ -69,16 +69,17 @@ def retract(
     Args:
         weight: Matrices, whose gradient is not needed.
         steps: Cubic steps; None takes as many as bring the defect down to roundings, at most 12,
-            for each matrix whatever the others need. To know, it waits for the device at each.
+            for each matrix whatever the others need. To know, it waits for the device at each;
+            where it is traced, it cannot know and takes 12.
     """
     wide = weight.shape[-2] <= weight.shape[-1]
     w = weight if wide else weight.mT
     if w.shape[-2] == 1:
         w = torch.nn.functional.normalize(w, dim=-1)
-    elif steps is None:
+    elif steps is None and not is_tracing():
         w = _retracted(w)
     else:
-        for i in range(steps):
+        for i in range(_MOST_STEPS if steps is None else steps):
             error = _gram_error(w)
             w = _cubic_step(w, error, torch.linalg.matrix_norm(error) > _NEAR if i == 0 else None)
     return w if wide else w.mT
@@ -109,7 +110,7 @@ def _probes(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _retracted(w: Tensor) -> Tensor:
     enough = 4 * torch.finfo(w.dtype).eps * max(25.0, math.sqrt(w.shape[-2]))
-    for _ in range(_MOST_STEPS):
+    for i in range(_MOST_STEPS):
         error = _gram_error(w)
         defects = torch.linalg.vector_norm(error, dim=(-2, -1))
         # What is not finite cannot be brought back, and must not keep the others from it.
@@ -120,7 +121,8 @@ def _retracted(w: Tensor) -> Tensor:
             break
         if min(finite) <= enough:
             error.mul_((defects > enough)[..., None, None])
-        w = _cubic_step(w, error, defects > _NEAR if worst > _NEAR else None)
+        # Once scaled, singular values stay at most 1; scaled again, they would never come back.
+        w = _cubic_step(w, error, defects > _NEAR if i == 0 and worst > _NEAR else None)
         if worst <= min(_NEAR, math.sqrt(enough)):
             break
     return w
@@ -154,7 +156,9 @@ def tangent_linear(
     """The product x Wᵀ of an orthonormal W, with the gradient that W's polar factor would have.
 
     That is the gradient's part along the orthonormal matrices. It is computed from the two thin
-    factors of the gradient, without any product of two weight-sized matrices.
+    factors of the gradient, without any product of two weight-sized matrices. The second derivative
+    is the polar factor's too, as gradient penalties need it; further ones are not. Under autocast
+    the products are in its dtype.
 
     Args:
         x: Inputs; those of a stack of weights have its dimension in front.
@@ -163,10 +167,15 @@ def tangent_linear(
     Source:
         Edelman, Arias, Smith (1998), arXiv:physics/9806030, section 2.4.
     """
-    if is_tracing():
-        # A cubic step has the same derivative where W is orthonormal.
-        return x @ bjorck_iteration(weight).mT
-    return _TangentLinear.apply(x, weight)
+    return _by_iteration(x, weight) if is_tracing() else _TangentLinear.apply(x, weight)
+
+
+def _by_iteration(x: Tensor, weight: Tensor) -> Tensor:
+    # Where W is orthonormal, an iteration of order n has the first n derivatives of the polar
+    # factor: it errs by a power of the Gram matrix's error, n + 1.
+    with without_autocast(weight):
+        orthonormal = bjorck_iteration(weight, order=2)
+    return x @ orthonormal.mT
 
 
 class _TangentLinear(torch.autograd.Function):
@@ -177,8 +186,13 @@ class _TangentLinear(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight, y = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return _differentiable_gradients(ctx, gradient.to(weight.dtype), x, weight)
+        # Autocast has decided on the dtype of y; autograd brings back that of the weight.
+        if x.dtype != y.dtype or weight.dtype != y.dtype:
+            x, weight = x.to(y.dtype), weight.to(y.dtype)
         replicas, (out, in_) = weight.shape[:-2], weight.shape[-2:]
         g, xs, ys = gradient, x, y
         if x.ndim != weight.ndim:
@@ -204,3 +218,13 @@ class _TangentLinear(torch.autograd.Function):
                 thin = add(g, gx, weight.mT, alpha=-0.5).mT @ xs
             result = add(thin, ys.mT, gx, alpha=-0.5)
         return (None if gx is None else gx.view(x.shape)), result
+
+
+def _differentiable_gradients(
+    ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    y = _by_iteration(x.to(weight.dtype), weight)
+    needed = [t for t, need in zip((x, weight), ctx.needs_input_grad, strict=True) if need]
+    found = iter(torch.autograd.grad(y, needed, gradient, create_graph=True))
+    for_x, for_weight = (next(found) if need else None for need in ctx.needs_input_grad)
+    return for_x, for_weight

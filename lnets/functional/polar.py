@@ -30,7 +30,7 @@ def polar(
             values spread by less than 1/√ε of the dtype (3,000 in float32); `svd`: always right.
 
     Returns:
-        Singular values 1 up to rounding. The gradient is exact.
+        Singular values 1 up to rounding. The gradient is exact; there is no second derivative.
 
     Raises:
         ValueError: If `method` is unknown.
@@ -72,7 +72,8 @@ def polar_express(
         coefficients: Those of `lower`, where a caller keeps them.
 
     Returns:
-        Singular values 1 up to rounding. The gradient is that of the exact polar factor.
+        Singular values 1 up to rounding. The gradient is that of the exact polar factor; there is
+        no second derivative.
 
     Raises:
         ValueError: If `lower` is not in (0, 1).
@@ -180,4 +181,27 @@ class _PolarGradient(torch.autograd.Function):
         k = rotated @ (q.mT @ u)
         sums = sigma.unsqueeze(-1) + sigma.unsqueeze(-2)
         inside = (k - k.mT) / sums - k / sigma.unsqueeze(-1)
-        return u @ (inside @ (u.mT @ q) + rotated / sigma.unsqueeze(-1)), None, None, None
+        result = u @ (inside @ (u.mT @ q) + rotated / sigma.unsqueeze(-1))
+        # In this formula Q, U and σ are numbers: its own derivative would be another.
+        return _Once.apply(result) if torch.is_grad_enabled() else result, None, None, None
+
+
+class _Once(torch.autograd.Function):
+    """Passes on a gradient that must not be differentiated again."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(gradient: Tensor) -> Tensor:
+        return gradient.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        raise NotImplementedError(
+            "The gradient of a polar factor cannot be differentiated again; use Björck's iteration "
+            "(`bjorck`, `BjorckLinear`), which has every derivative."
+        )

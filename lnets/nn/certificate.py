@@ -111,14 +111,24 @@ def _refuse_numbers(name: str, numbers: Tensor) -> None:
 
 def chain(module: nn.Module, name: str = "") -> list[tuple[str, nn.Module]]:
     """The layers that the input runs through, in order."""
-    # A subclass with a forward of its own may do anything with its layers.
-    if not isinstance(module, nn.Sequential) or type(module).forward is not nn.Sequential.forward:
+    if not is_chain(module):
         return [(name or "(root)", module)]
     return [
         layer
-        for inner_name, inner in module.named_children()
+        for inner_name, inner in module._modules.items()  # named_children leaves out repetitions
+        if inner is not None
         for layer in chain(inner, f"{name}.{inner_name}" if name else inner_name)
     ]
+
+
+def is_chain(module: nn.Module) -> bool:
+    """Whether all that a module does is to run its layers one after another.
+
+    Args:
+        module: Any. A sequence with a forward of its own or hooks may do anything.
+    """
+    sequence = isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+    return sequence and not (module._forward_hooks or module._forward_pre_hooks)
 
 
 def _bound_chain(

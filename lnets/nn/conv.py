@@ -297,4 +297,4 @@ class LInfProjectedConv2d(LipschitzConv2d):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The kernel of training, divided by its bound where that exceeds 1."""
-        return shrunk_to_one(self.map_weight(weight), conv_linf_norm_upper_bound)
+        return shrunk_to_one(kernel := self.map_weight(weight), conv_linf_norm_upper_bound(kernel))

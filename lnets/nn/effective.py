@@ -6,16 +6,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lnets.functional.tracing import is_tracing, without_autocast
+
 
 class EffectiveWeight(nn.Module):
     """A layer with a raw `weight` and an effective one, the only thing its forward may use.
 
     In training the effective weight is computed, with its gradient, in every forward: give all
-    samples of a step to one forward. In evaluation, unless gradients of the weight are wanted, it
-    is computed once and kept until the weight changes. Writes through `weight.data` are not seen
-    until the next `eval()`, since torch does not count them: write `with torch.no_grad():
-    weight.copy_(...)` instead. Inside `torch.func` and `torch.compile` evaluation uses the weight
-    of training, because a proof needs its numbers; `to_plain` has the proven one there too.
+    samples of a step to one forward. In evaluation it is proven as well. Unless gradients of the
+    weight are wanted, it is then computed once and kept until the weight changes; what
+    `torch.compile`, `torch.export` and `torch.func` trace cannot know that it has not, and proves
+    it in every forward. `to_plain` saves them that. Writes through `weight.data` are not seen until
+    the next `eval()`, since torch does not count them: write `with torch.no_grad():
+    weight.copy_(...)` instead. Autocast is kept from the map and the proof.
 
     Raises:
         ValueError: If it is built in `torch.inference_mode`.
@@ -43,6 +46,8 @@ class EffectiveWeight(nn.Module):
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The effective weight in evaluation: that of training, made to keep its bound for sure.
 
+        By tensor operations only, so that it can be traced.
+
         Args:
             weight: Raw weight, in the layer's own shape.
         """
@@ -55,19 +60,21 @@ class EffectiveWeight(nn.Module):
         """The weight that the layer applies to its input."""
         weight = self.weight
         if self.training:
-            return self.map_weight(weight)
+            with without_autocast(weight):
+                return self.map_weight(weight)
         # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
-        if passing:
-            return self.map_weight(weight)
-        # Tensors made in inference mode do not count their changes.
-        if weight.is_inference() or (torch.is_grad_enabled() and weight.requires_grad):
-            return self.prove_weight(weight)
+        # Nor those made in inference mode, whose changes torch does not count.
+        passing = passing or weight.is_inference()
+        constant = not (passing or (torch.is_grad_enabled() and weight.requires_grad))
         kept = self._kept
-        if kept is None or kept[0] is not weight or kept[1] != weight._version:
-            kept = (weight, weight._version, self.prove_weight(weight))
-            self._kept = kept
-        return kept[2]
+        if constant and kept and kept[0] is weight and kept[1] == weight._version:
+            return kept[2]
+        with without_autocast(weight):
+            proven = self.prove_weight(weight)
+        if constant and not is_tracing():
+            self._kept = (weight, weight._version, proven)
+        return proven
 
     def train(self, mode: bool = True) -> "EffectiveWeight":
         """Switch between training and evaluation; forgets the kept weight."""
@@ -82,24 +89,20 @@ class EffectiveWeight(nn.Module):
         return {**self.__dict__, "_kept": None}
 
 
-def shrunk_to_one(weight: Tensor, upper_bound: Callable[[Tensor], Tensor]) -> Tensor:
+def shrunk_to_one(weight: Tensor, bound: Tensor) -> Tensor:
     """A weight, or each of a stack, divided by a proven bound on its norm where that exceeds 1.
 
     A quotient is off by at most two roundings of itself, so the error of all together has at most
     the norm ε·‖W‖_F, and relative to a largest row sum at most ε; both are divided out too.
 
     Args:
-        weight: Finite, in the dtype that it is used in.
-        upper_bound: A proven bound on its L2 → L2 or L∞ → L∞ norm, in float64, one for each of a
-            stack.
+        weight: In the dtype that it is used in.
+        bound: In float64, on its L2 → L2 or L∞ → L∞ norm; one for each of a stack.
     """
-    bounds = upper_bound(weight).to(weight.device)
-    if (bounds <= 1).all():
-        return weight
     eps = torch.finfo(weight.dtype).eps
-    frobenius = weight.detach().double().flatten(bounds.ndim).norm(dim=-1)
-    divisors = torch.where(bounds <= 1, 1, bounds * (1 + 3 * eps) + eps * frobenius)
-    return weight / divisors.to(weight).view(*bounds.shape, *[1] * (weight.ndim - bounds.ndim))
+    frobenius = weight.detach().double().flatten(bound.ndim).norm(dim=-1)
+    divisor = torch.where(bound <= 1, 1.0, bound * (1 + 3 * eps) + eps * frobenius)
+    return weight / divisor.to(weight.dtype).view(*bound.shape, *[1] * (weight.ndim - bound.ndim))
 
 
 def project_(model: nn.Module) -> None:
@@ -110,4 +113,5 @@ def project_(model: nn.Module) -> None:
     with torch.no_grad():
         for module in model.modules():
             if isinstance(module, EffectiveWeight):
-                module.project_()
+                with without_autocast(module.weight):
+                    module.project_()

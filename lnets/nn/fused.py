@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from lnets.functional.tracing import without_autocast
 from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivation
 from lnets.nn.effective import EffectiveWeight
 from lnets.nn.linear import LipschitzLinear, affine
@@ -86,7 +87,7 @@ class Replicas:
 
     def project_(self) -> None:
         """Let every layer do what it does after an optimizer update."""
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self.rows):
             for layer in self._projecting:
                 layer.project_()
 

@@ -54,7 +54,7 @@ class LipschitzLinear(EffectiveWeight):
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The weight of training, divided by a proven bound on its norm where that exceeds 1."""
         effective = self.map_weight(weight)
-        return shrunk_to_one(effective, spectral_norm_upper_bound)
+        return shrunk_to_one(effective, spectral_norm_upper_bound(effective))
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The affine map."""
@@ -135,7 +135,8 @@ class LInfProjectedLinear(LipschitzLinear):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The projected rows, divided by a proven bound on their L1 norms where that exceeds 1."""
-        return shrunk_to_one(self.map_weight(weight), linf_norm_upper_bound)
+        rows = self.map_weight(weight)
+        return shrunk_to_one(rows, linf_norm_upper_bound(rows))
 
 
 class SpectralNormLinear(LipschitzLinear):

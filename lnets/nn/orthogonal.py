@@ -14,6 +14,7 @@ from lnets.functional.orthogonal import (
     retract,
     tangent_linear,
 )
+from lnets.functional.orthonormalize import bjorck_iteration
 from lnets.functional.polar import polar, polar_express, polar_express_coefficients
 from lnets.nn.effective import shrunk_to_one
 from lnets.nn.linear import LipschitzLinear
@@ -73,9 +74,7 @@ class OrthogonalLinear(LipschitzLinear):
     def map_weight(self, weight: Tensor) -> Tensor:
         """The orthonormal matrix that the raw weight stands for."""
         if self.mode == "retract":
-            # Evaluation that is traced has no proven weight, but need not bear the drift.
-            drifted = self.drift > 0 and not self.training
-            return retract(weight, steps=4) if drifted else weight
+            return weight
         match self.method:
             case "polar":
                 return polar(weight)
@@ -88,8 +87,13 @@ class OrthogonalLinear(LipschitzLinear):
 
     def prove_weight(self, weight: Tensor) -> Tensor:
         """The orthonormal matrix, divided by a proven bound on its norm where that exceeds 1."""
-        mapped = retract(weight) if self.mode == "retract" else self.map_weight(weight)
-        return shrunk_to_one(mapped, spectral_norm_upper_bound)
+        if self.mode == "retract":
+            # The iteration changes no more than roundings, and has the polar factor's gradient.
+            constant = weight.detach()
+            mapped = bjorck_iteration(retract(constant) + (weight - constant), order=2)
+        else:
+            mapped = self.map_weight(weight)
+        return shrunk_to_one(mapped, spectral_norm_upper_bound(mapped))
 
     def project_(self) -> None:
         """In `retract` mode: back to the orthonormal matrices."""
@@ -114,7 +118,7 @@ class OrthogonalLinear(LipschitzLinear):
         """The affine map."""
         if self.mode == "retract" and self.training:
             y = tangent_linear(x, self.weight)
-            return y if self.bias is None else y + self.bias
+            return y if self.bias is None else y + self.bias.to(y.dtype)
         return super().forward(x)
 
     def extra_repr(self) -> str:

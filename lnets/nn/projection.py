@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lnets.functional.orthonormalize import bjorck_iteration, spectral_scale
 from lnets.functional.projections import project_l1_ball_rows, scale_l1_rows
+from lnets.functional.tracing import without_autocast
 from lnets.nn.arguments import refuse_below
 from lnets.nn.conv import BCOPConv2d
 from lnets.nn.effective import EffectiveWeight
@@ -189,7 +190,8 @@ def _apply_(project: Projection, model: nn.Module) -> None:
         for weight in _raw_weights(model):
             # A kernel is a matrix of its patches; a stack of matrices is what it is.
             matrix = weight.flatten(1) if weight.ndim == 4 else weight
-            weight.copy_(project(matrix).view_as(weight))
+            with without_autocast(weight):
+                weight.copy_(project(matrix).view_as(weight))
 
 
 def _raw_weights(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -235,7 +235,8 @@ class LipschitzResNetSpec(HiddenLayersSpec, _ImagesToVectors):
     linear: LinearSpec
     """The last layer."""
     l_constant: LipschitzConstant = 1.0
-    """Lipschitz constant that the output is scaled to."""
+    """Lipschitz constant that the network is scaled to: each of n layers by its n-th root, where a
+    residual block is one layer."""
 
     def hidden_widths(self) -> tuple[int, ...]:
         """Channels of each stage."""

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lnets.functional.orthogonal import cayley, qr, retract, tangent_linear
+from lnets.functional.orthonormalize import bjorck_iteration
 from lnets.functional.polar import polar, polar_express, polar_express_coefficients
 
 METHODS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -127,6 +128,17 @@ def test_retraction_never_diverges(size: float) -> None:
     assert (torch.linalg.svdvals(weight) - 1).abs().max() < ROUNDING
 
 
+@pytest.mark.parametrize("size", [1.0, 3.0, 10.0])
+@pytest.mark.parametrize("shape", [(64, 64), (64, 200), (200, 64)], ids=str)
+def test_one_retraction_brings_back_what_a_rotation_moves_far(
+    shape: tuple[int, int], size: float
+) -> None:
+    weight, skew = polar(random(shape)), random((max(shape), max(shape)), 1)
+    skew = (skew - skew.mT) * (size / torch.linalg.matrix_norm(skew - skew.mT, ord=2))
+    moved = weight + (weight @ skew if shape[0] <= shape[1] else skew @ weight)
+    assert (torch.linalg.svdvals(retract(moved)) - 1).abs().max() < ROUNDING
+
+
 @pytest.mark.parametrize("batch", [(4,), (2, 3), ()], ids=str)
 @pytest.mark.parametrize("shape", [(4, 4), (3, 6), (6, 3)], ids=str)
 def test_the_tangent_gradient_is_that_of_the_polar_factor(
@@ -139,3 +151,76 @@ def test_the_tangent_gradient_is_that_of_the_polar_factor(
     expected = torch.autograd.grad(y, (x, weight), upstream)
     for a, b in zip(got, expected, strict=True):
         assert torch.allclose(a, b, atol=1e-12)
+
+
+def converged(x: Tensor, weight: Tensor) -> Tensor:
+    """The product with the polar factor; of a polar factor, right in the first 124 derivatives."""
+    for _ in range(3):
+        weight = bjorck_iteration(weight, order=4)
+    return x @ weight.mT
+
+
+def gradient_penalty(function: Callable[..., Tensor], x: Tensor, weight: Tensor) -> Tensor:
+    y = function(x, weight)
+    for_x, for_weight = torch.autograd.grad(y.pow(3).sum(), (x, weight), create_graph=True)
+    return for_x.pow(2).sum() + for_weight.pow(3).sum()
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 6), (6, 3)], ids=str)
+def test_the_tangent_gradient_can_be_differentiated_again(shape: tuple[int, int]) -> None:
+    weight = polar(random(shape)).detach().requires_grad_()
+    x = random((5, shape[1]), 2).requires_grad_()
+    got, expected = (
+        torch.autograd.grad(gradient_penalty(function, x, weight), (x, weight))
+        for function in (tangent_linear, converged)
+    )
+    for a, b in zip(got, expected, strict=True):
+        assert torch.allclose(a, b, rtol=ROUNDING)
+    frozen = torch.autograd.grad(
+        tangent_linear(x.detach(), weight).sum(), weight, create_graph=True
+    )
+    assert frozen[0].requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:FutureWarning")  # torch's own
+def test_forward_mode_follows_the_tangent_and_is_refused_elsewhere() -> None:
+    weight, direction, x = polar(random((3, 5))), random((3, 5), 1), random((4, 5), 2)
+    _, expected = torch.func.jvp(lambda w: converged(x, w), (weight,), (direction,))
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(weight, direction)
+        y = torch.autograd.forward_ad.unpack_dual(tangent_linear(x, dual))
+        with pytest.raises(NotImplementedError, match="forward mode AD"):
+            polar(dual)
+    assert torch.allclose(y.tangent, expected, atol=1e-12)
+    assert torch.allclose(y.primal, x @ weight.mT)
+
+
+@pytest.mark.parametrize("name", POLAR)
+def test_a_second_derivative_of_the_polar_factor_is_refused(name: str) -> None:
+    weight = random((3, 4)).requires_grad_()
+
+    def size(w: Tensor) -> Tensor:
+        return METHODS[name](w).pow(3).sum()
+
+    (gradient,) = torch.autograd.grad(size(weight), weight, create_graph=True)
+    with pytest.raises(NotImplementedError, match="`BjorckLinear`"):
+        gradient.sum().backward()
+    twice = torch.func.grad(lambda w: torch.func.grad(size)(w).sum())
+    with pytest.raises(NotImplementedError, match="cannot be differentiated again"):
+        twice(weight.detach())
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 6), (6, 3)], ids=str)
+def test_under_autocast_only_the_products_are_rounded(shape: tuple[int, int]) -> None:
+    weight = polar(random(shape)).float().detach().requires_grad_()
+    x = random((16, shape[1]), 2).float().requires_grad_()
+    upstream = random((16, shape[0]), 3).float()
+    expected = torch.autograd.grad(tangent_linear(x, weight), (x, weight), upstream)
+    for autocast_too in (False, True):
+        with torch.autocast("cpu", torch.bfloat16):
+            y = tangent_linear(x, weight)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast_too):
+            got = torch.autograd.grad(y, (x, weight), upstream.bfloat16(), create_graph=True)
+        for a, b in zip(got, expected, strict=True):
+            assert a.dtype == torch.float32
+            assert (a - b).norm() <= 2.0**-7 * x.norm() * upstream.norm()

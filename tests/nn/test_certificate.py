@@ -229,16 +229,6 @@ def test_pooling_is_bounded_by_shared_pixels(pool: nn.Module, bound: float) -> N
     assert found <= certify(pool).lipschitz_upper_bound
 
 
-def test_a_twin_that_disagrees_is_not_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = network(BjorckLinear, "maxmin").eval()
-    with monkeypatch.context() as patch:
-        patch.setattr("lnets.nn.plain._filled", lambda plain, layer: plain.double())
-        with pytest.raises(ArithmeticError, match="must agree"):
-            to_plain(model, torch.randn(3, 4, dtype=torch.float64))
-    with pytest.raises(ValueError, match="evaluation mode"):
-        to_plain(model.train())
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_certificate_of_half_precision_is_refused(dtype: torch.dtype) -> None:
     with pytest.raises(ValueError, match=r"float32 or float64.*`1.weight`"):
@@ -296,6 +286,12 @@ def test_every_layer_is_accounted_for() -> None:
     assert [layer.name for layer in layers] == ["0.0", "0.1", "1", "2"]
     assert [layer.module for layer in layers] == ["Flatten", "Linear", "Scale", "Sigmoid"]
     assert [layer.bound for layer in layers if layer.module in ("Scale", "Sigmoid")] == [3.0, 0.25]
+
+
+def test_a_layer_counts_as_often_as_it_runs() -> None:
+    layer = Scale(3.0)
+    model = nn.Sequential(layer, nn.ReLU(), layer).eval()
+    assert certify(model).lipschitz_upper_bound == pytest.approx(9)
 
 
 def test_a_module_without_a_proof_is_named() -> None:

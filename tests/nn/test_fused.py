@@ -17,7 +17,7 @@ from lnets.nn import (
     Scale,
 )
 from lnets.nn.fused import Replicas, why_not_stacked
-from tests.nn.test_linear import LAYERS
+from tests.nn.layers import LINEAR
 
 # Batched products sum in another order.
 FLOAT32 = 1e-4
@@ -34,7 +34,7 @@ ACTIVATIONS = {
 
 
 def networks(linear: str, activation: str, count: int = 3) -> list[nn.Module]:
-    make = nn.Linear if linear == "standard" else LAYERS[linear]
+    make = nn.Linear if linear == "standard" else LINEAR[linear]
     torch.manual_seed(0)
     return [
         FullyConnected(
@@ -49,7 +49,7 @@ def networks(linear: str, activation: str, count: int = 3) -> list[nn.Module]:
     ]
 
 
-CASES = [(linear, "maxmin") for linear in ("standard", *LAYERS)] + [
+CASES = [(linear, "maxmin") for linear in ("standard", *LINEAR)] + [
     ("retract", activation) for activation in ACTIVATIONS if activation != "maxmin"
 ]
 
@@ -107,7 +107,7 @@ def test_a_stack_is_evaluated_with_its_weights_of_now(linear: str, activation: s
         assert matches([0, 2])
 
 
-@pytest.mark.parametrize("linear", LAYERS)
+@pytest.mark.parametrize("linear", LINEAR)
 def test_updates_and_projections_are_each_networks_own(linear: str) -> None:
     models = networks(linear, "maxmin")
     replicas = Replicas(models)
@@ -168,6 +168,9 @@ def test_only_equal_networks_are_stacked() -> None:
     for other in others:
         with pytest.raises(ValueError, match="same layers, shapes and options"):
             Replicas(first + other)
+    shared = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="cannot be stacked, layers that share a weight"):
+        Replicas([nn.Sequential(shared, nn.ReLU(), shared) for _ in range(2)])
     assert why_not_stacked(nn.Sequential(nn.Dropout(0.1))) is not None
     assert why_not_stacked(nn.Sequential(GroupSort(2, axis=1))) is not None
 

@@ -21,6 +21,7 @@ from lnets.nn import (
     LipschitzResNet,
     Maxout,
     ResNet32,
+    Scale,
     WideResNet32,
     certify,
     empirical_lipschitz,
@@ -238,6 +239,13 @@ def test_impossible_networks_are_refused() -> None:
         LipschitzResNet(1, 1, 8, channels=(4, 4))
     with pytest.raises(ValueError, match="even number of channels, got 5"):
         LipschitzResNet(1, 1, 8, channels=(4, 4, 5))
+
+
+@pytest.mark.parametrize(("name", "count"), [*zip(SHAPES, (3, 4, 4, 7), strict=True)])
+def test_the_constant_is_shared_among_the_layers(name: str, count: int) -> None:
+    """Layers that run one after another; in the residual network a block is one of them."""
+    factors = [m.factor for m in build(name, "bjorck", l_constant=1000.0) if isinstance(m, Scale)]
+    assert factors == pytest.approx([1000.0 ** (1 / count)] * count)
 
 
 @pytest.mark.parametrize(

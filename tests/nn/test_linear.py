@@ -1,18 +1,15 @@
-"""What every Lipschitz linear layer must do, present and future."""
+"""What single linear layers do beyond the contract in `test_layers.py`."""
 
 import copy
 import math
-import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lnets.functional.operator_norm import linf_norm_upper_bound, spectral_norm_upper_bound
 from lnets.functional.polar import polar
 from lnets.nn import (
     BjorckLinear,
@@ -25,189 +22,10 @@ from lnets.nn import (
     project_,
     to_plain,
 )
-from tests.conftest import REPOSITORY
+from tests.nn.layers import LINEAR, SHAPES
 
-SHAPES = [(8, 5), (5, 8), (6, 6), (6, 1), (1, 6)]
 # Float32 sums of at most 8 products.
 FLOAT32 = 1e-5
-
-Make = Callable[[int, int], LipschitzLinear]
-LAYERS: dict[str, Make] = {
-    "bjorck": lambda i, o: BjorckLinear(i, o, bjorck_iter=15),
-    "bjorck order 3": lambda i, o: BjorckLinear(i, o, bjorck_iter=8, bjorck_order=3),
-    "bjorck, two iterations": lambda i, o: BjorckLinear(i, o, bjorck_iter=2),
-    "retract": lambda i, o: OrthogonalLinear(i, o),
-    "polar": lambda i, o: OrthogonalLinear(i, o, mode="forward"),
-    "polar_express": lambda i, o: OrthogonalLinear(i, o, mode="forward", method="polar_express"),
-    "qr": lambda i, o: OrthogonalLinear(i, o, mode="forward", method="qr"),
-    "cayley": lambda i, o: OrthogonalLinear(i, o, mode="forward", method="cayley"),
-    "l_inf_projected": LInfProjectedLinear,
-    "spectral_normal": SpectralNormLinear,
-    "parseval_l2": ParsevalL2Linear,
-}
-ORTHONORMAL = {"bjorck", "bjorck order 3", "retract", "polar", "polar_express", "qr", "cayley"}
-# These reach their constraint in training only in the limit; evaluation divides by a proven bound.
-APPROXIMATE = {"spectral_normal", "parseval_l2"}
-
-
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("name", LAYERS)
-class TestEveryLayer:
-    @pytest.fixture
-    def layer(self, name: str, shape: tuple[int, int]) -> LipschitzLinear:
-        torch.manual_seed(0)
-        return LAYERS[name](*shape)
-
-    def train(self, layer: LipschitzLinear, steps: int) -> None:
-        optimizer = torch.optim.AdamW(layer.parameters(), lr=0.01, weight_decay=0.1)
-        for _ in range(steps):
-            optimizer.zero_grad()
-            layer(torch.randn(16, layer.in_features)).square().sum().backward()
-            optimizer.step()
-            project_(layer)
-
-    def evaluated(self, layer: LipschitzLinear) -> Tensor:
-        with torch.no_grad():
-            return layer.eval().effective_weight()
-
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-    @pytest.mark.parametrize("steps", [0, 50])
-    def test_its_norm_is_at_most_one(
-        self, name: str, layer: LipschitzLinear, dtype: torch.dtype, steps: int
-    ) -> None:
-        """Proven: the float64 bound of the very numbers that evaluation uses, slack and all."""
-        self.train(layer, steps)
-        weight = self.evaluated(layer.to(dtype))
-        assert weight.dtype == dtype
-        if name == "l_inf_projected":
-            assert linf_norm_upper_bound(weight) <= 1 + 1e-14
-        else:
-            assert torch.linalg.svdvals(weight.double()).max() <= 1 + 1e-14
-            assert spectral_norm_upper_bound(weight) <= 1 + 1e-12
-        if name in ORTHONORMAL:
-            assert torch.linalg.svdvals(weight.double()).min() >= 1 - FLOAT32
-
-    def test_evaluation_gives_the_numbers_of_training(
-        self, name: str, layer: LipschitzLinear
-    ) -> None:
-        self.train(layer, 3)
-        x = torch.randn(4, layer.in_features)
-        layer.train()
-        trained = layer(x).detach()
-        with torch.no_grad():
-            first, second = layer.eval()(x), layer(x)
-        assert torch.equal(first, second)
-        if name not in APPROXIMATE:
-            assert torch.allclose(first, trained, atol=FLOAT32)
-
-    def test_evaluation_changes_nothing(self, name: str, layer: LipschitzLinear) -> None:
-        before = copy.deepcopy(layer.state_dict())
-        self.evaluated(layer)
-        layer(torch.randn(2, layer.in_features))
-        assert all(torch.equal(before[k], v) for k, v in layer.state_dict().items())
-
-    def test_a_kept_weight_follows_its_raw_one(self, name: str, layer: LipschitzLinear) -> None:
-        with torch.no_grad():
-            kept = self.evaluated(layer)
-            assert layer.effective_weight() is kept
-            layer.weight.mul_(-1)
-            assert torch.allclose(layer.effective_weight(), -kept, atol=FLOAT32) or name == "cayley"
-            assert layer.effective_weight() is not kept
-            assert layer.double().effective_weight().dtype == torch.float64
-
-    def test_the_gradient_is_right(self, name: str, layer: LipschitzLinear) -> None:
-        if name == "retract":
-            return  # along the orthonormal matrices only: tested below
-        layer = layer.double().eval()  # power iteration stands still
-        weight = layer.weight.detach().clone() * 1.3 + 0.05 * torch.randn_like(layer.weight)
-        if name == "spectral_normal":
-            u = layer.u  # the state is a constant to the gradient
-            assert isinstance(u, Tensor)
-            v = nn.functional.normalize(u @ weight, dim=0).detach()
-            expected = weight / (u @ (weight @ v))
-            assert torch.allclose(layer.map_weight(weight), expected)
-            return
-        assert torch.autograd.gradcheck(layer.map_weight, weight.requires_grad_())
-
-    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-    def test_training_goes_on_with_weights_that_are_not_finite(
-        self, name: str, layer: LipschitzLinear, bad: float
-    ) -> None:
-        """Loops detect divergence by what comes out."""
-        with torch.no_grad():
-            layer.weight[0, 0] = bad
-        y = layer(torch.ones(3, layer.in_features))
-        y.sum().backward()
-        project_(layer)
-        assert not torch.isfinite(y).all()
-
-    def test_it_can_be_copied_and_stored(self, name: str, layer: LipschitzLinear) -> None:
-        x = torch.randn(3, layer.in_features)
-        with torch.no_grad():
-            expected = layer.eval()(x)
-            fresh = LAYERS[name](layer.in_features, layer.out_features).eval()
-            fresh.load_state_dict(layer.state_dict())
-            for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer)), fresh):
-                assert torch.equal(other(x), expected)
-        plain = nn.Linear(layer.in_features, layer.out_features).state_dict()
-        state = layer.state_dict()
-        assert {k: state[k].shape for k in plain} == {k: v.shape for k, v in plain.items()}
-        assert set(state) - set(plain) <= {"u"}
-
-    def test_many_at_once_equal_one_by_one(self, name: str, layer: LipschitzLinear) -> None:
-        torch.manual_seed(1)
-        layers = [layer, LAYERS[name](layer.in_features, layer.out_features)]
-        params, buffers = torch.func.stack_module_state(layers)
-        x = torch.randn(2, 4, layer.in_features)
-        gradient = torch.randn(2, 4, layer.out_features)
-
-        def loss(p: dict[str, Tensor], b: dict[str, Tensor], x: Tensor, g: Tensor) -> Tensor:
-            return (torch.func.functional_call(layer, (p, b), (x,)) * g).sum()
-
-        batched = torch.vmap(torch.func.grad(loss))(params, buffers, x, gradient)
-        for i, one in enumerate(layers):
-            (one(x[i]) * gradient[i]).sum().backward()
-            assert one.weight.grad is not None
-            assert torch.allclose(batched["weight"][i], one.weight.grad, atol=1e-4)
-
-    def test_its_plain_twin_agrees(self, name: str, layer: LipschitzLinear) -> None:
-        self.train(layer, 2)
-        x = torch.randn(5, layer.in_features)
-        plain = to_plain(layer.eval(), x)
-        assert type(plain) is nn.Linear
-        exported = torch.export.export(plain, (x,)).module()
-        with torch.no_grad():
-            assert torch.allclose(exported(x), layer(x), atol=1e-6)
-
-
-UNCHECKED = """
-import copy, torch
-from lnets.nn import OrthogonalLinear
-from tests.nn.test_linear import LAYERS
-for name, make in LAYERS.items():
-    torch.manual_seed(0)
-    layer = make(6, 4)
-    x = torch.randn(3, 6)
-    twin = copy.deepcopy(layer)
-    compiled = torch.compile(layer, fullgraph=True, backend="eager")
-    assert torch.allclose(compiled(x), twin(x), atol=1e-6), name
-    compiled(x).sum().backward()
-for options in ({"method": "lu"}, {"mode": "sometimes"}):
-    try:
-        OrthogonalLinear(2, 2, **options)
-    except ValueError as error:
-        assert "must be" in str(error) and "got" in str(error)
-    else:
-        raise AssertionError(options)
-"""
-
-
-def test_training_compiles_without_breaks_and_unknown_options_are_refused() -> None:
-    """In a process of its own, where annotations are not checked: the checks break the graph."""
-    done = subprocess.run(
-        [sys.executable, "-c", UNCHECKED], cwd=REPOSITORY, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -234,6 +52,26 @@ def test_retraction_survives_a_wild_update() -> None:
         project_(layer)
     sigma = torch.linalg.svdvals(layer.weight.detach().double())
     assert (sigma - 1).abs().max() < FLOAT32
+
+
+@pytest.mark.parametrize("options", [{"method": "lu"}, {"mode": "sometimes"}], ids=str)
+def test_unknown_options_are_refused(
+    options: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # or they end at the types
+    with pytest.raises(ValueError, match=r"must be .*got '(lu|sometimes)'"):
+        OrthogonalLinear(2, 2, **options)  # type: ignore[arg-type]
+
+
+def test_spectral_normalisation_differentiates_its_estimate() -> None:
+    torch.manual_seed(0)
+    layer = SpectralNormLinear(7, 5).double().eval()
+    weight = torch.randn(5, 7, dtype=torch.float64)
+    v = nn.functional.normalize(layer.u @ weight, dim=0)  # the state is a constant to the gradient
+    got, expected = (
+        torch.func.jacrev(f)(weight) for f in (layer.map_weight, lambda w: w / (layer.u @ (w @ v)))
+    )
+    assert torch.allclose(got, expected, atol=1e-12)
 
 
 def test_power_iteration_finds_the_norm_and_moves_in_training_only() -> None:
@@ -267,7 +105,7 @@ def test_rows_inside_the_ball_are_left_alone() -> None:
     assert torch.allclose(effective[1], torch.tensor([1.0, 0, 0]))
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", LINEAR)
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [((0, 2), "`in_features`.*at least 1, got 0"), ((2, -1), "`out_features`.*at least 1, got -1")],
@@ -276,7 +114,7 @@ def test_sizes_without_a_meaning_are_refused(
     name: str, sizes: tuple[int, int], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        LAYERS[name](*sizes)
+        LINEAR[name](*sizes)
 
 
 @pytest.mark.parametrize(
@@ -322,6 +160,9 @@ def test_weights_without_a_meaning_are_refused() -> None:
     layer = OrthogonalLinear(2, 2).eval()
     with torch.no_grad():
         layer.weight.fill_(float("nan"))
+        with pytest.raises(ValueError, match="finite"):
+            layer(torch.zeros(1, 2))
+        layer.weight.fill_(1e30)  # whose square is not finite
         with pytest.raises(ValueError, match="finite"):
             layer(torch.zeros(1, 2))
 

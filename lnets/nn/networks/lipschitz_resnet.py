@@ -15,8 +15,8 @@ from lnets.nn.scale import scales
 class LipschitzResNet(nn.Sequential):
     """A stem, three stages of residual blocks, `nn.PixelUnshuffle` between them, a linear head.
 
-    The layers have constant 1 if `conv` and `linear` make such; a scale at the end does the rest.
-    A block is (1 − α)·x + α·conv(activation(conv(x))).
+    A block is (1 − α)·x + α·conv(activation(conv(x))). Each of the n layers that run one after
+    another, a block being one of them, is scaled by the n-th root of `l_constant`.
 
     Args:
         in_channels: Channels of the input.
@@ -60,18 +60,20 @@ class LipschitzResNet(nn.Sequential):
         def spatial(into: int, out: int) -> nn.Module:
             return conv(into, out, 3, padding=1, padding_mode=padding_mode)
 
+        scale = scales(l_constant, sum(blocks) + 4)[:1]  # a stem, two transitions, a head
         modules: list[nn.Module] = [ImageShape(in_channels, image_size)]
         for stage, (width, count) in enumerate(zip(channels, blocks, strict=True)):
             if stage == 0:
                 modules.append(spatial(in_channels, width))
             else:
                 modules += [nn.PixelUnshuffle(2), conv(4 * channels[stage - 1], width, 1)]
-            modules.append(activation(width))
+            modules += [*scale, activation(width)]
             for _ in range(count):
                 parts = (spatial(width, width), activation(width), spatial(width, width))
-                modules += [LipschitzResidual(nn.Sequential(*parts), alpha), activation(width)]
+                block = LipschitzResidual(nn.Sequential(*parts), alpha)
+                modules += [block, *scale, activation(width)]
         modules += [nn.Flatten(), linear(channels[-1] * (image_size // 4) ** 2, output_dim)]
-        super().__init__(*modules, *scales(l_constant, 1))
+        super().__init__(*modules, *scale)
 
 
 def _refuse(
