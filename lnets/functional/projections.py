@@ -24,8 +24,7 @@ def project_l1_ball_rows(
         ValueError: If `radius` is not above 0.
 
     Source:
-        Duchi et al. (2008), doi:10.1145/1390156.1390191; Condat (2016),
-        doi:10.1007/s10107-015-0946-6.
+        Michelot (1986), doi:10.1007/BF00938486; Condat (2016), doi:10.1007/s10107-015-0946-6.
     """
     if not radius > 0:
         raise ValueError(f"`radius` must be above 0, got {radius}.")
@@ -34,15 +33,31 @@ def project_l1_ball_rows(
     # moves along with any such shift, so the shift needs no gradient. Entries below the largest by
     # `radius` or more do not survive, and need not be told from each other.
     below = size - size.detach().amax(dim=-1, keepdim=True)
-    ordered = below.clamp_min(-radius).sort(dim=-1, descending=True).values
-    excess = ordered.cumsum(dim=-1) - radius
-    rank = torch.arange(1, weight.shape[-1] + 1, device=weight.device)
-    # The largest entry survives; of a row that is not finite none does, which becomes NaN.
-    survivors = (ordered * rank > excess).sum(dim=-1, keepdim=True).clamp_min(1)
-    threshold = excess.gather(-1, survivors - 1) / survivors
+    with torch.no_grad():
+        survive = _survivors(below, radius)
+    # NaN for a row that is not finite, of which no entry survives.
+    kept = torch.linalg.vecdot(survive, below).unsqueeze(-1)
+    threshold = (kept - radius) / survive.sum(dim=-1, keepdim=True)
     shrunk = weight.sign() * (below - threshold).clamp_min(0)
     inside = size.detach().sum(dim=-1, keepdim=True) <= radius
     return torch.where(inside, weight, shrunk)
+
+
+def _survivors(below: Tensor, radius: float) -> Tensor:
+    """1 for entries that the projection leaves above 0, else 0, given their distance below the largest.
+
+    Newton's method from the left on a convex function, the sum of what exceeds a threshold minus
+    the radius. Each step drops entries for good, until it drops none; mostly there are ten.
+    """
+    survive = (below > -radius).to(below.dtype)
+    count = survive.sum(dim=-1, keepdim=True)
+    while True:
+        kept = torch.linalg.vecdot(survive, below).unsqueeze(-1)
+        # Roundings must not bring an entry back, or this would not end.
+        survive = (below > (kept - radius) / count).to(below.dtype).mul_(survive)
+        before, count = count, survive.sum(dim=-1, keepdim=True)
+        if torch.equal(count, before):
+            return survive
 
 
 def scale_l1_rows(
