@@ -17,8 +17,10 @@ from lnets.build import (
     build_projections,
     build_schedule,
 )
-from lnets.nn import certify
+from lnets.build.layers import build_linear
+from lnets.nn import OrthogonalLinear, RotatedLinear, certify, project_
 from lnets.nn.fused import Replicas
+from lnets.specs.layers import LinearSpec
 from lnets.specs.model import FullyConnectedSpec, ModelSpec
 from lnets.specs.network import Activation
 from lnets.specs.optim import OptimSpec
@@ -63,6 +65,37 @@ def test_every_network_builds_and_has_gradients(activation: str, linear: str) ->
     model = build_model(model_spec(activation=activation, linear={"type": linear}), (4,))
     model(torch.randn(3, 4)).sum().backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "rotated"),
+    [((5, 5), True), ((4, 8), True), ((8, 4), True), ((4, 9), False), ((9, 4), False)],
+)
+def test_rotations_are_for_layers_that_are_not_lopsided(
+    sizes: tuple[int, int], rotated: bool
+) -> None:
+    data = {"type": "orthogonal", "mode": "rotate", "drift": 0.2, "bias": False}
+    layer = build_linear(TypeAdapter(LinearSpec).validate_python(data), *sizes)
+    assert isinstance(layer, OrthogonalLinear)
+    assert type(layer) is (RotatedLinear if rotated else OrthogonalLinear)
+    assert (layer.mode, layer.drift, layer.bias) == ("retract", 0.2, None)
+    assert (layer.in_features, layer.out_features) == sizes
+
+
+def test_a_network_of_rotations_learns_and_is_certified() -> None:
+    linear = {"type": "orthogonal", "mode": "rotate"}
+    model = build_model(model_spec(linear=linear), (4,))
+    assert [type(m) for m in model.modules() if isinstance(m, OrthogonalLinear)] == [
+        RotatedLinear,
+        RotatedLinear,
+        OrthogonalLinear,  # from 6 units to 1
+    ]
+    model(torch.randn(3, 4)).sum().backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained)
+    torch.optim.Adam(trained, lr=0.1).step()
+    project_(model)
+    assert 0.99 < certify(model.eval(), (4,)).lipschitz_upper_bound <= 1 + 1e-9
 
 
 LAYERS = {

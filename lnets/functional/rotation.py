@@ -32,23 +32,35 @@ def rotation_linear(
     weight: Float[Tensor, "*replicas out in"],
     rotation: Float[Tensor, "*replicas n n"],
 ) -> Float[Tensor, "*batch out"]:
-    """The product x Wᵀ, with the gradient of a rotation of W that is still zero.
+    """The product x Wᵀ, with the gradient that a rotation of W has where it is zero.
 
-    That gradient is skew-symmetric up to rounding, and computed from thin factors. So any optimizer
-    that treats numbers alike by their size, as Adam and momentum do, moves W along the orthonormal
-    matrices to first order, with a state that needs no transport.
+    That is the gradient in R of x·(W exp(½(R − Rᵀ)))ᵀ, of exp(½(R − Rᵀ))·W for a tall W, at R = 0:
+    skew-symmetric up to rounding, with a diagonal of zeros, and computed from thin factors. So any
+    optimizer that treats numbers alike by their size, as Adam and momentum do, moves W along the
+    orthonormal matrices to first order, with a state that needs no transport. The gradient can be
+    differentiated again along the inputs, as gradient penalties need it; along the rotation, the
+    second derivative takes exp(S) for I + S. Under autocast the products are in its dtype.
 
     Args:
         x: Inputs; those of a stack of weights have its dimension in front.
         weight: Orthonormal rows, or columns where there are fewer; a constant.
-        rotation: Zeros, as large as the longer side.
+        rotation: R, as large as the longer side, of which only the gradient is of use.
 
     Source:
         Lezcano-Casado (2019), arXiv:1909.09501.
     """
     if is_tracing():
-        return x @ rotate(weight, _skew(rotation)).mT
+        return _by_products(x, weight, rotation)
     return _RotationLinear.apply(x, weight, rotation)
+
+
+def _by_products(x: Tensor, weight: Tensor, rotation: Tensor) -> Tensor:
+    zeros = rotation - rotation.detach()
+    skew = 0.5 * (zeros - zeros.mT)
+    if weight.shape[-2] <= weight.shape[-1]:
+        return (x - x @ skew) @ weight.mT
+    y = x @ weight.mT
+    return y - y @ skew
 
 
 class _RotationLinear(torch.autograd.Function):
@@ -74,19 +86,17 @@ class _RotationLinear(torch.autograd.Function):
         # too, which is cheaper than to transpose it.
         left, right = (g, ys) if tall else (gx, xs)
         skew = torch.cat((0.5 * left, -0.5 * right), -2).mT @ torch.cat((right, left), -2)
+        # Adam would take roundings for gradients, and step as far as elsewhere.
+        skew.diagonal(dim1=-2, dim2=-1).zero_()
         return (gx.view(x.shape) if ctx.needs_input_grad[0] else None), None, skew
-
-
-def _skew(matrix: Tensor) -> Tensor:
-    return 0.5 * (matrix - matrix.mT)
 
 
 def _differentiable_gradients(
     ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, rotation: Tensor
 ) -> tuple[Tensor | None, None, Tensor | None]:
-    y = x.to(weight.dtype) @ rotate(weight, _skew(rotation)).mT
-    needs = ctx.needs_input_grad
-    needed = [t for t, need in zip((x, weight, rotation), needs, strict=True) if need]
-    found = iter(torch.autograd.grad(y, needed, gradient.to(weight.dtype), create_graph=True))
-    for_x, _, for_rotation = (next(found) if need else None for need in needs)
+    y = _by_products(x.to(weight.dtype), weight, rotation)
+    needs = ctx.needs_input_grad[::2]
+    needed = [t for t, need in zip((x, rotation), needs, strict=True) if need]
+    found = iter(torch.autograd.grad(y, needed, gradient.to(y.dtype), create_graph=True))
+    for_x, for_rotation = (next(found) if need else None for need in needs)
     return for_x, None, for_rotation

@@ -112,6 +112,7 @@ class Replicas:
         if self._stacked:
             for tensor in _untrained(self.network).values():
                 tensor.data = tensor.data[list(indices)]
+            self.network.train(self.network.training)  # lets layers forget what they have kept
         self._bind()
 
     def untrained(self) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lnets.nn.certificate import is_chain
 from lnets.nn.conv import LipschitzConv2d
 from lnets.nn.linear import LipschitzLinear
+from lnets.nn.rotated import RotatedLinear
 
 # Both sides multiply by the same matrices, so they differ by the order of sums at most.
 _AGREEMENT = 1e-6
@@ -81,7 +82,8 @@ def _plain(
         weight = layer.effective_weight()
     shared = weights.get(id(layer.weight))
     if shared is None or not torch.equal(shared, weight):
-        shared = nn.Parameter(weight.clone(), layer.weight.requires_grad)
+        trained = layer.rotation if isinstance(layer, RotatedLinear) else layer.weight
+        shared = nn.Parameter(weight.clone(), trained.requires_grad)
         weights[id(layer.weight)] = shared
     plain.weight = shared
     plain.bias = copy.deepcopy(layer.bias, twins)

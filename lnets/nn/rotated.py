@@ -48,12 +48,11 @@ class RotatedLinear(OrthogonalLinear):
         del destination[f"{prefix}rotation"]
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
-        state_dict[f"{prefix}rotation"] = torch.zeros_like(self.rotation)
+        weight = state_dict.get(f"{prefix}weight", self.weight)  # on meta, assigned with its device
+        state_dict[f"{prefix}rotation"] = weight.new_zeros(self.rotation.shape)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """The affine map."""
-        if not self.training:
-            return super().forward(x)
-        y = rotation_linear(x, self.weight, self.rotation)
+        y = rotation_linear(x, self.effective_weight(), self.rotation)
         return y if self.bias is None else y + self.bias.to(y.dtype)

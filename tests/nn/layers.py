@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lnets.nn import (
     BCOPConv2d,
@@ -17,6 +17,7 @@ from lnets.nn import (
     LipschitzLinear,
     OrthogonalLinear,
     ParsevalL2Linear,
+    RotatedLinear,
     SpectralNormLinear,
 )
 from lnets.nn.certificate import Norm
@@ -28,6 +29,7 @@ LINEAR: dict[str, Callable[[int, int], LipschitzLinear]] = {
     "bjorck order 3": lambda i, o: BjorckLinear(i, o, bjorck_iter=8, bjorck_order=3),
     "bjorck, two iterations": lambda i, o: BjorckLinear(i, o, bjorck_iter=2),
     "retract": lambda i, o: OrthogonalLinear(i, o),
+    "rotate": RotatedLinear,
     "polar": lambda i, o: OrthogonalLinear(i, o, mode="forward"),
     "polar_express": lambda i, o: OrthogonalLinear(i, o, mode="forward", method="polar_express"),
     "qr": lambda i, o: OrthogonalLinear(i, o, mode="forward", method="qr"),
@@ -58,7 +60,16 @@ CONV: dict[str, tuple[type[LipschitzConv2d], tuple[Any, ...], dict[str, Any]]] =
 }
 SHAPES = [(8, 5), (5, 8), (6, 6), (6, 1), (1, 6)]
 IMAGES = [(5, 6), (7, 5)]
-ORTHONORMAL = {"bjorck", "bjorck order 3", "retract", "polar", "polar_express", "qr", "cayley"}
+ORTHONORMAL = {
+    "bjorck",
+    "bjorck order 3",
+    "retract",
+    "rotate",
+    "polar",
+    "polar_express",
+    "qr",
+    "cayley",
+}
 # These reach their constraint in training only in the limit; evaluation divides by a proven bound.
 APPROXIMATE = {"spectral_normal", "parseval_l2"}
 
@@ -97,6 +108,14 @@ CASES = LINEAR_CASES | CONV_CASES
 KINDS = {name: _linear(name, SHAPES[0]) for name in LINEAR} | {
     f"{name} conv": _conv(name, IMAGES[0]) for name in ("bjorck circular", "bcop even", "l_inf")
 }
+# Rotations of columns, and of either.
+KINDS |= {f"rotate {shape}": _linear("rotate", shape) for shape in SHAPES[1:3]}
+
+
+def trained(layer: Layer) -> tuple[str, nn.Parameter]:
+    """The parameter that moves the weight, and its name."""
+    name = "rotation" if isinstance(layer, RotatedLinear) else "weight"
+    return name, layer.get_parameter(name)
 
 
 def norm(layer: Layer) -> Norm:

@@ -17,7 +17,7 @@ from lnets.nn import (
     Scale,
 )
 from lnets.nn.fused import Replicas, why_not_stacked
-from tests.nn.layers import LINEAR
+from tests.nn.layers import LINEAR, trained
 
 # Batched products sum in another order.
 FLOAT32 = 1e-4
@@ -67,7 +67,7 @@ def test_a_stack_does_what_each_network_does(linear: str, activation: str) -> No
         assert torch.allclose(y[i], alone, atol=FLOAT32)
         alone.backward(upstream[i])
         kept = [m for m in model.modules() if isinstance(m, OrthogonalLinear)]
-        first = [m.weight for m in kept if m.mode == "retract"]
+        first = [trained(m)[1] for m in kept if m.mode == "retract"]
         ordered = first + [p for p in model.parameters() if all(p is not q for q in first)]
         gradients.append(torch.cat([p.grad.flatten() for p in ordered if p.grad is not None]))
     assert torch.allclose(replicas.gradients, torch.stack(gradients), atol=FLOAT32)

@@ -29,7 +29,7 @@ from lnets.nn import (
 )
 from lnets.specs.layers import ConvSpec, LinearSpec
 from tests.conftest import REPOSITORY
-from tests.nn.layers import CASES, KINDS, Case, Layer, norm
+from tests.nn.layers import CASES, KINDS, Case, Layer, norm, trained
 
 # Float32 sums of at most 32 products.
 FLOAT32 = 1e-5
@@ -170,8 +170,9 @@ class TestEveryLayer:
             alone = one(x[i])
             assert torch.allclose(y[i], alone, atol=FLOAT32)
             (alone * upstream[i]).sum().backward()
-            assert one.weight.grad is not None
-            assert torch.allclose(batched["weight"][i], one.weight.grad, atol=BATCHED)
+            name, moved = trained(one)
+            assert moved.grad is not None
+            assert torch.allclose(batched[name][i], moved.grad, atol=BATCHED)
 
     def test_its_plain_twin_agrees(self, case: Case, layer: Layer) -> None:
         train(layer, case, 2)
@@ -196,6 +197,8 @@ class TestEveryLayer:
         (half.float() * upstream).sum().backward()
         (full * upstream).sum().backward()
         for got, expected in zip(twin.parameters(), layer.parameters(), strict=True):
+            if not got.requires_grad:
+                continue
             assert got.grad is not None
             assert got.grad.dtype == torch.float32
             assert (got.grad - expected.grad).norm() <= BFLOAT16 * x.norm() * upstream.norm()
@@ -235,14 +238,15 @@ def test_forward_mode_agrees_with_backward(name: str) -> None:
     layer, x = case.make().double(), case.inputs(3, torch.float64).requires_grad_()
     layer.train(name != "spectral_normal")  # which moves its state in training
     y = layer(x)
-    upstream, dx, dw = (torch.randn_like(tensor) for tensor in (y, x, layer.weight))
-    pulled = torch.autograd.grad(y, (x, layer.weight), upstream)
+    which, moved = trained(layer)
+    upstream, dx, dw = (torch.randn_like(tensor) for tensor in (y, x, moved))
+    pulled = torch.autograd.grad(y, (x, moved), upstream)
     expected = (pulled[0] * dx).sum() + (pulled[1] * dw).sum()
 
-    def forward(inputs: Tensor, weight: Tensor) -> Tensor:
-        return functional_call(layer, {"weight": weight}, (inputs,))
+    def forward(inputs: Tensor, parameter: Tensor) -> Tensor:
+        return functional_call(layer, {which: parameter}, (inputs,))
 
-    arguments = ((x.detach(), layer.weight.detach()), (dx, dw))
+    arguments = ((x.detach(), moved.detach()), (dx, dw))
     if name in ("polar", "polar_express"):
         with pytest.raises(NotImplementedError, match="forward mode AD"):
             torch.func.jvp(forward, *arguments)
@@ -267,12 +271,18 @@ def test_no_layer_is_left_out() -> None:
     kinds, every = [EffectiveWeight], set()
     for kind in kinds:
         kinds += kind.__subclasses__()
-        if kind.__module__.startswith("lnets.") and "map_weight" in vars(kind):
+        mapped = kind.map_weight is not EffectiveWeight.map_weight
+        if kind.__module__.startswith("lnets.") and mapped:
             every.add(kind)
-    assert every - {EffectiveWeight} == tested
+    assert every == tested
+    built = set()
     for union, build in ((LinearSpec, build_linear), (ConvSpec, build_conv)):
         for member in get_args(get_args(union)[0]):
             kind = get_args(member.model_fields["type"].annotation)[0]
-            spec: Any = TypeAdapter(union).validate_python({"type": kind})
-            sizes = (2, 2) if build is build_linear else (2, 2, 1)
-            assert type(build(spec, *sizes)) in tested | {nn.Linear, nn.Conv2d}
+            modes = member.model_fields.get("mode")
+            for mode in get_args(modes.annotation) if modes else [None]:
+                fields = {"type": kind} | ({} if mode is None else {"mode": mode})
+                spec: Any = TypeAdapter(union).validate_python(fields)
+                sizes = (2, 2) if build is build_linear else (2, 2, 1)
+                built.add(type(build(spec, *sizes)))
+    assert built == tested | {nn.Linear, nn.Conv2d}

@@ -268,6 +268,7 @@ def test_a_gpu_gives_a_bound_too(tiny: dict[str, Any]) -> None:
 LINEAR = [
     {"type": "orthogonal"},
     {"type": "orthogonal", "mode": "forward"},
+    {"type": "orthogonal", "mode": "rotate"},
     {"type": "bjorck", "bjorck_iter": 3},
     {"type": "l_inf_projected"},
     {"type": "spectral_normal"},
@@ -327,7 +328,7 @@ def test_one_that_diverges_disturbs_no_other(tiny: dict[str, Any]) -> None:
     assert [one.status for one in ended] == ["diverged", "diverged"]
 
 
-@pytest.mark.parametrize("linear", LINEAR[:3], ids=str)
+@pytest.mark.parametrize("linear", LINEAR[:4], ids=str)
 def test_weight_decay_leaves_orthonormal_weights_as_they_are(
     tiny: dict[str, Any], linear: dict[str, Any]
 ) -> None:
