@@ -19,12 +19,10 @@ from lnets.tasks.certified import certified_accuracy, evaluate, validate
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
+from lnets.tasks.streams import stream_seed
 from lnets.tasks.training import Training
 
 Named = TypeVar("Named")
-
-# Every epoch of a trial has streams of its own, so that training can go on from any of them.
-_EPOCH = 1 << 33
 
 
 def train(
@@ -184,10 +182,14 @@ class _Run:
         return limit is not None and self._seconds[self.alive[0]] + more >= limit
 
     def _train_epoch(self, report: Report) -> None:
-        stream = (self._epoch + self._finetuning * self._spec.epochs) * _EPOCH
-        torch.manual_seed(stream + self._seeds[self.alive[0]])  # dropout: never of several networks
+        # Every epoch has streams of its own, so that training can go on from any of them.
+        epoch = self._epoch + self._finetuning * self._spec.epochs
+        seeds = [self._seeds[i] for i in self.alive]
+        # Of dropout, which several networks in training at once never have.
+        torch.manual_seed(stream_seed(seeds[0], "dropout", epoch))
         generators = [
-            Generator(self._device).manual_seed(stream + self._seeds[i]) for i in self.alive
+            Generator(self._device).manual_seed(stream_seed(seed, "images", epoch))
+            for seed in seeds
         ]
         count = len(self._data.train)
         orders = [torch.randperm(count, generator=g, device=self._device) for g in generators]
