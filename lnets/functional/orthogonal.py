@@ -179,6 +179,8 @@ class _TangentLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor]:
         x, weight, y = ctx.saved_tensors
+        # Autocast has decided on the dtype of y; autograd brings back that of the inputs.
+        x, weight = x.to(y.dtype), weight.to(y.dtype)
         replicas, (out, in_) = weight.shape[:-2], weight.shape[-2:]
         g, xs, ys = gradient, x, y
         if x.ndim != weight.ndim:

@@ -55,7 +55,7 @@ class EffectiveWeight(nn.Module):
         """The weight that the layer applies to its input."""
         weight = self.weight
         if self.training:
-            return self.map_weight(weight)
+            return self._map_in_full(weight)
         # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
         passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
         if passing:
@@ -68,6 +68,14 @@ class EffectiveWeight(nn.Module):
             kept = (weight, weight._version, self.prove_weight(weight))
             self._kept = kept
         return kept[2]
+
+    def _map_in_full(self, weight: Tensor) -> Tensor:
+        """`map_weight` in the weight's own precision, also where products are shortened."""
+        kind = weight.device.type
+        if not torch.is_autocast_enabled(kind):
+            return self.map_weight(weight)
+        with torch.autocast(kind, enabled=False):
+            return self.map_weight(weight)
 
     def train(self, mode: bool = True) -> "EffectiveWeight":
         """Switch between training and evaluation; forgets the kept weight."""

@@ -114,7 +114,7 @@ class OrthogonalLinear(LipschitzLinear):
         """The affine map."""
         if self.mode == "retract" and self.training:
             y = tangent_linear(x, self.weight)
-            return y if self.bias is None else y + self.bias
+            return y if self.bias is None else y + self.bias.to(y.dtype)
         return super().forward(x)
 
     def extra_repr(self) -> str:
