@@ -6,7 +6,7 @@ import hashlib
 def stream_seed(seed: int, *stream: str | int) -> int:
     """What to seed a generator with, 32 bits that look random.
 
-    torch's generators on the CPU read the last 32 bits of a seed only, so streams must differ there.
+    torch's generators on the CPU read only the last 32 bits of a seed, so streams differ there.
 
     Args:
         seed: Of the trial.
