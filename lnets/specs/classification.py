@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.layers import BjorckLinearSpec
+from lnets.specs.layers import BjorckFields
 from lnets.specs.losses import CrossEntropySpec, LossSpec
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
 from lnets.specs.model import ModelSpec
@@ -181,13 +181,22 @@ class ClassificationSpec(ExperimentSpec):
             yield ("selection",), message
 
     def _bad_finetuning(self) -> Iterator[Broken]:
-        linear = getattr(self.model, "linear", None)
-        if self.finetune is not None and not isinstance(linear, BjorckLinearSpec):
+        if self.finetune is None:
+            return
+        layers = [getattr(self.model, name, None) for name in ("linear", "conv")]
+        iterations = [layer.bjorck_iter for layer in layers if isinstance(layer, BjorckFields)]
+        if not iterations:
             message = (
-                "must be left out where `model.linear` is not of type bjorck, because it raises "
-                "bjorck_iter"
+                "must be left out where no layer of the model is iterated (bjorck, bjorck_conv2d, "
+                "bcop_conv2d), because it raises bjorck_iter"
             )
             yield ("finetune",), message
+        elif self.finetune.bjorck_iter < max(iterations):
+            message = (
+                f"must not be below the model's bjorck_iter, {max(iterations)}, which it raises, "
+                f"got {self.finetune.bjorck_iter}"
+            )
+            yield ("finetune", "bjorck_iter"), message
 
     def _bad_normalization(self) -> Iterator[Broken]:
         channels = self.data.input_shape[0]
@@ -209,14 +218,20 @@ class ClassificationSpec(ExperimentSpec):
             yield ("optim", "schedule"), message
 
     def _bad_norm(self) -> Iterator[Broken]:
+        bounded = {norm: next(_bounded_in(self, norm), None) for norm in ("l2", "linf")}
         other = {"l2": "linf", "linf": "l2"}[self.certificate.norm]
-        for path in _bounded_in(self, other):
+        if all(bounded.values()):
             message = (
-                f"must be {other}, because {path} keeps a bound in that norm only; got "
+                f"must keep bounds in one norm, got {bounded['l2']} in l2 and {bounded['linf']} in "
+                "linf; together they have a useful bound in none"
+            )
+            yield ("model",), message
+        elif bounded[other]:
+            message = (
+                f"must be {other}, because {bounded[other]} keeps a bound in that norm only; got "
                 f"{self.certificate.norm}"
             )
             yield ("certificate", "norm"), message
-            return
 
 
 def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
@@ -224,9 +239,9 @@ def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
     for name in ("linear", "conv"):
         kind = getattr(getattr(spec.model, name, None), "type", "standard")
         if _norm_of(kind) == norm:
-            yield f"model.{name}, {kind},"
+            yield f"model.{name} ({kind})"
     if spec.per_update_proj is not None and _norm_of(spec.per_update_proj.type) == norm:
-        yield f"per_update_proj, {spec.per_update_proj.type},"
+        yield f"per_update_proj ({spec.per_update_proj.type})"
 
 
 def _norm_of(kind: str) -> str | None:

@@ -62,7 +62,11 @@ CLASSIFICATION = {
         "output per input unit",
         None,
     ),
-    "dead_units": Metric("share of hidden units that no test image makes positive", "1", "lower"),
+    "dead_units": Metric(
+        "share of hidden units that no test image makes positive, the mean over layers",
+        "1",
+        "lower",
+    ),
     "train_seconds": WASSERSTEIN["train_seconds"],
     "steps_per_second": WASSERSTEIN["steps_per_second"],
     "images_per_second": Metric(

@@ -158,7 +158,7 @@ def _run_alone(job: Job, group: Group, store: Store) -> TrialRecord:
 
 def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
     # Commands that run nothing must start without torch.
-    from lnets.tasks.files import TrialFiles
+    from lnets.tasks.files import TrialFiles, remove_state
     from lnets.tasks.run import run_trials
 
     started = datetime.now(UTC)
@@ -185,7 +185,7 @@ def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
     for job, outcome in zip(jobs, outcomes, strict=True):
         _save(outcome, job, store.artifacts(job.trial_key))
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        remove_state(checkpoint)
     return [
         _record(
             job,

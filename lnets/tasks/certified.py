@@ -35,34 +35,35 @@ def evaluate(
     Args:
         model: Any certifiable classifier.
         test: Images that it has not seen.
-        loss: Per image.
+        loss: Of all images together, each one's share of the mean.
         norm: Of perturbations.
         epsilons: Their sizes, by the names they have in metrics.
     """
-    exact = copy.deepcopy(model).double().eval()
+    used = copy.deepcopy(model).eval()
+    exact = copy.deepcopy(used).double()
     lipschitz = certify(exact, test.images.shape[1:], norm=norm).lipschitz_upper_bound
     found, radii = [], []
     for x, labels in _chunks(test):
         logits, error = evaluate_with_error(exact, x.double())
-        margin = margins(logits, labels)
         # Two logits are off by √2 times their error together at most.
-        radii.append(certified_radius(margin - 2 * error, lipschitz, norm))
-        found.append(torch.stack((margin, (margin > 0).double(), loss(logits, labels))))
-    margin, correct, losses = torch.cat(found, dim=1)
+        radii.append(certified_radius(margins(logits, labels) - 2 * error, lipschitz, norm))
+        found.append(logits)
+    logits = torch.cat(found)
+    margin = margins(logits, test.labels)
     radius = torch.cat(radii)
     certified = {
         CERTIFIED + name: float((radius > epsilon).double().mean())
         for name, epsilon in epsilons.items()
     }
     return certified | {
-        "clean_accuracy": float(correct.mean()),
-        "test_loss": float(losses.mean()),
+        "clean_accuracy": float((margin > 0).double().mean()),
+        "test_loss": float(loss(logits, test.labels).mean()),
         "median_certified_radius": float(radius.median()),
         "mean_margin": float(margin.mean()),
         "lipschitz_upper_bound": lipschitz,
         "empirical_lipschitz": empirical_lipschitz(exact, test.pixels(slice(_STARTS)), norm=norm),
-        "dead_units": _dead_units(exact.float(), test),
-        "images_per_second": _throughput(exact, test),
+        "dead_units": _dead_units(used, test),
+        "images_per_second": _throughput(used, test),
     }
 
 
@@ -72,18 +73,13 @@ def validate(model: nn.Module, images: ImageData, loss: Loss) -> dict[str, float
     Args:
         model: A classifier, which is put into evaluation mode.
         images: Not those that it was trained on.
-        loss: Per image.
+        loss: Of all images together, each one's share of the mean.
     """
-    model.eval()
-    total, correct = 0.0, 0
-    with torch.no_grad():
-        for x, labels in _chunks(images):
-            logits = model(x)
-            total += float(loss(logits, labels).sum())
-            correct += int((logits.argmax(dim=-1) == labels).sum())
+    logits = _logits(model.eval(), images)
+    correct = margins(logits, images.labels) > 0
     return {
-        "validation_loss": total / len(images),
-        "validation_accuracy": correct / len(images),
+        "validation_loss": float(loss(logits, images.labels).mean()),
+        "validation_accuracy": float(correct.double().mean()),
     }
 
 
@@ -98,14 +94,16 @@ def certified_accuracy(
         norm: Of perturbations.
         epsilon: Their size.
     """
-    model.eval()
-    lipschitz = certify(model, images.images.shape[1:], norm=norm).lipschitz_upper_bound
-    certified = 0
+    lipschitz = certify(model.eval(), images.images.shape[1:], norm=norm).lipschitz_upper_bound
+    margin = margins(_logits(model, images), images.labels)
+    radius = certified_radius(margin, lipschitz, norm)
+    return float((radius > epsilon).double().mean())
+
+
+def _logits(model: nn.Module, images: ImageData) -> Tensor:
+    """All at once: some losses are of all images together."""
     with torch.no_grad():
-        for x, labels in _chunks(images):
-            radius = certified_radius(margins(model(x), labels), lipschitz, norm)
-            certified += int((radius > epsilon).sum())
-    return certified / len(images)
+        return torch.cat([model(x) for x, _ in _chunks(images)])
 
 
 def _chunks(images: ImageData) -> Iterator[tuple[Tensor, Tensor]]:

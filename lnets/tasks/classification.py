@@ -3,8 +3,6 @@
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,19 +10,17 @@ from torch import Generator, Tensor, nn
 from lnets.build import build_classifier, build_data, build_loss
 from lnets.data.images import ImageSplits
 from lnets.nn import BjorckLinear
+from lnets.nn.conv import OrthonormalConv2d
 from lnets.nn.jacobian import SpectralJacobianPenalty
 from lnets.specs.classification import ClassificationSpec, epsilon_value
 from lnets.specs.optim import OptimSpec
-from lnets.tasks.certified import certified_accuracy, evaluate, validate
+from lnets.tasks.certified import evaluate
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
+from lnets.tasks.selection import Selection
+from lnets.tasks.streams import stream_seed
 from lnets.tasks.training import Training
-
-Named = TypeVar("Named")
-
-# Every epoch of a trial has streams of its own, so that training can go on from any of them.
-_EPOCH = 1 << 33
 
 
 def train(
@@ -51,32 +47,12 @@ def train(
     Raises:
         LnetsError: If the data, or weights to start from, are not there or do not fit.
     """
-    spec = specs[0]
-    data = build_data(spec.data, device)
-    run = _Run(specs, seeds, data, device, compiled, files)
-    run.train(report)
-    loss = build_loss(spec.loss, spec.lipschitz_constant())
-    epsilons = {str(epsilon): epsilon_value(epsilon) for epsilon in spec.certificate.epsilons}
-    outcomes = []
-    for i in range(len(specs)):
-        model, figures = run.result(i)
-        finite = all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
-        if finite and i in run.alive:
-            norm = spec.certificate.norm
-            metrics = evaluate(model, data.test, loss, norm=norm, epsilons=epsilons)
-            outcomes.append(Outcome("completed", metrics | figures | run.cost(i), model))
-        else:
-            outcomes.append(Outcome("diverged", run.cost(i), model))
-    return outcomes
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """Weights of the end of an epoch, and what validation said of them."""
-
-    score: float
-    figures: dict[str, float]
-    model: nn.Module
+    data = build_data(specs[0].data, device)
+    run = _Run(specs, seeds, data, device, report, compiled, files)
+    if not run.resume():
+        run = _Run(specs, seeds, data, device, report, compiled, files)
+    run.train()
+    return [run.outcome(i) for i in range(len(specs))]
 
 
 class _Run:
@@ -88,12 +64,13 @@ class _Run:
         seeds: Sequence[int],
         data: ImageSplits,
         device: torch.device,
+        report: Report,
         compiled: bool,
         files: TrialFiles,
     ) -> None:
         self._spec = spec = specs[0]
         self._optims = [spec.optim for spec in specs]
-        self._seeds, self._data, self._device = seeds, data, device
+        self._seeds, self._data, self._device, self._told = seeds, data, device, report
         self._compiled = compiled
         models = []
         for seed in seeds:
@@ -109,42 +86,73 @@ class _Run:
         self._steps_per_epoch = len(data.train) // self._batch
         self._training = self._begin(models, self._optims, spec.epochs)
         self._checkpoint = files.checkpoint
-        self._kept: dict[int, _Kept] = {}
-        self._epoch, self._finetuning, self._waited = 0, False, 0
+        self._selection = Selection(spec, data.validation, self._loss)
+        self._curve: list[tuple[int, dict[str, float]]] = []
+        self._epoch, self._finetuning = 0, False
         self._seconds, self._steps = [0.0] * len(specs), [0] * len(specs)
 
     @property
     def alive(self) -> list[int]:
-        """Trials that have not diverged."""
+        """Trials that have not diverged, all their numbers being finite."""
         return self._training.alive
 
-    def train(self, report: Report) -> None:
+    def train(self) -> None:
         """All epochs, or as many as time, patience and finite numbers allow."""
         spec = self._spec
         rows = self._batch * len(self.alive)
         with fast_products(rows * self._training.replicas.largest_weight):
-            self._resume()
             while not self._finetuning and self._goes_on():
-                self._train_epoch(report)
+                self._train_epoch()
             if spec.finetune is None or not self.alive:
                 return
             if not self._finetuning:
                 self._begin_finetuning()
             while self._epoch < spec.finetune.epochs and self.alive:
-                self._train_epoch(report)
+                self._train_epoch()
 
-    def result(self, index: int) -> tuple[nn.Module, dict[str, float]]:
-        """A trial's classifier, as it is kept or was when it diverged, and what validation said."""
-        kept = self._kept.get(index)
+    def resume(self) -> bool:
+        """Go on from the checkpoint; False if it does not fit, and no more can be done here."""
+        state = None if self._checkpoint is None else load_state(self._checkpoint)
+        if state is None:
+            return True
+        tensors, values = state
+        try:
+            if values["finetuning"]:
+                self._begin_finetuning()
+            self._training.load(tensors, values["training"])
+            self._selection.load(tensors, values, self._training.model(0))
+            self._penalty.u.copy_(tensors["penalty"])
+            self._epoch, self._seconds = values["epoch"], values["seconds"]
+            self._steps, self._curve = values["steps"], values["curve"]
+        except (KeyError, RuntimeError, TypeError, ValueError):  # of another version of this code
+            return False
+        for step, metrics in self._curve:
+            self._told(0, step, metrics)
+        return True
+
+    def outcome(self, index: int) -> Outcome:
+        """A trial's classifier as it is kept, or was when it diverged, and its metrics."""
+        spec, seconds = self._spec, self._seconds[index]
+        speed = self._steps[index] / seconds if seconds else 0.0
+        # Classifiers in training at the same time share the time.
+        cost = {"train_seconds": seconds, "steps_per_second": speed}
+        model, figures = self._result(index)
+        if index not in self.alive:
+            return Outcome("diverged", cost, model)
+        torch.manual_seed(stream_seed(self._seeds[index], "evaluation"))
+        epsilons = {str(epsilon): epsilon_value(epsilon) for epsilon in spec.certificate.epsilons}
+        norm = spec.certificate.norm
+        found = evaluate(model, self._data.test, self._loss, norm=norm, epsilons=epsilons)
+        if not all(map(math.isfinite, found.values())):
+            return Outcome("diverged", cost, model)
+        return Outcome("completed", found | figures | cost, model)
+
+    def _result(self, index: int) -> tuple[nn.Module, dict[str, float]]:
+        """A trial's classifier, and what validation said of it."""
+        kept = self._selection.kept.get(index)
         if index not in self.alive or kept is None:
             return self._training.model(index), {}
         return kept.model, kept.figures
-
-    def cost(self, index: int) -> dict[str, float]:
-        """What training a trial has cost; classifiers in training at the same time share it."""
-        seconds = self._seconds[index]
-        speed = self._steps[index] / seconds if seconds else 0.0
-        return {"train_seconds": seconds, "steps_per_second": speed}
 
     def _begin(
         self, models: Sequence[nn.Module], optims: Sequence[OptimSpec], epochs: int
@@ -161,26 +169,23 @@ class _Run:
     def _begin_finetuning(self) -> None:
         finetune = self._spec.finetune
         assert finetune is not None
-        self._finetuning, self._epoch, self._waited = True, 0, 0
-        models = [self.result(i)[0].train() for i in self.alive]
+        self._finetuning, self._epoch = True, 0
+        models = [self._result(i)[0].train() for i in self.alive]
         for layer in (layer for model in models for layer in model.modules()):
-            if isinstance(layer, BjorckLinear):
+            if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
                 layer.bjorck_iter = finetune.bjorck_iter
         changes = {"lr": finetune.lr, "schedule": None}
         optims = [self._optims[i].model_copy(update=changes) for i in self.alive]
         before, self._training = self._training, self._begin(models, optims, finetune.epochs)
         self._training.alive, self._training.diverged = before.alive, before.diverged
-        self._kept.clear()
+        self._selection.begin()
 
     def _goes_on(self) -> bool:
-        spec, patience = self._spec, None
-        if spec.selection is not None:
-            patience = spec.selection.patience
         return (
             bool(self.alive)
-            and self._epoch < spec.epochs
+            and self._epoch < self._spec.epochs
             and not self._late(0.0)
-            and (patience is None or self._waited < patience)
+            and not self._selection.out_of_patience
         )
 
     def _late(self, more: float) -> bool:
@@ -188,11 +193,15 @@ class _Run:
         limit = None if self._finetuning else self._spec.max_train_seconds
         return limit is not None and self._seconds[self.alive[0]] + more >= limit
 
-    def _train_epoch(self, report: Report) -> None:
-        stream = (self._epoch + self._finetuning * self._spec.epochs) * _EPOCH
-        torch.manual_seed(stream + self._seeds[self.alive[0]])  # dropout: never of several networks
+    def _train_epoch(self) -> None:
+        # Every epoch has streams of its own, so that training can go on from any of them.
+        epoch = self._epoch + self._finetuning * self._spec.epochs
+        seeds = [self._seeds[i] for i in self.alive]
+        # Of dropout, which several networks in training at once never have.
+        torch.manual_seed(stream_seed(seeds[0], "dropout", epoch))
         generators = [
-            Generator(self._device).manual_seed(stream + self._seeds[i]) for i in self.alive
+            Generator(self._device).manual_seed(stream_seed(seed, "images", epoch))
+            for seed in seeds
         ]
         count = len(self._data.train)
         orders = [torch.randperm(count, generator=g, device=self._device) for g in generators]
@@ -208,7 +217,7 @@ class _Run:
                 continue
             losses = (recent / since).tolist()
             before, clock = clock, time.perf_counter()
-            kept = self._account(losses, since, clock - before, report)
+            kept = self._account(losses, since, clock - before)
             if kept is not None:
                 orders = [orders[i] for i in kept]
                 generators = [generators[i] for i in kept]
@@ -216,7 +225,7 @@ class _Run:
             if late or not orders:
                 break
         self._epoch += 1
-        self._validate(report)
+        self._validate()
         self._save()
 
     def _update(self, index: Sequence[Tensor], generators: Sequence[Generator]) -> Tensor:
@@ -232,15 +241,13 @@ class _Run:
         self._training.update(losses, torch.ones_like(losses))
         return losses.detach()
 
-    def _account(
-        self, losses: Sequence[float], steps: int, seconds: float, report: Report
-    ) -> list[int] | None:
+    def _account(self, losses: Sequence[float], steps: int, seconds: float) -> list[int] | None:
         """Book steps, and go on without classifiers whose loss is not finite."""
         for i, loss in zip(self.alive, losses, strict=True):
             self._steps[i] += steps
             self._seconds[i] += seconds / len(losses)
             if math.isfinite(loss):
-                report(i, self._steps[i], {"train_loss": loss})
+                self._report(i, {"train_loss": loss})
         return self._training.keep([math.isfinite(loss) for loss in losses])
 
     def _follow_time(self, seconds: float) -> None:
@@ -253,65 +260,34 @@ class _Run:
         for group in self._training.optimizer.param_groups:
             group["lr"] = self._spec.optim.lr * max(0.0, 1 - share)
 
-    def _validate(self, report: Report) -> None:
-        """Keep the weights of this epoch where they are to be kept, by validation images only."""
-        images, selection = self._data.validation, self._spec.selection
-        if not len(images):
-            return
-        self._waited += 1
+    def _validate(self) -> None:
+        """Keep weights where they are to be kept, and go on without those that are not finite."""
+        finite = []
         for i in self.alive:
-            model = self._training.model(i).eval()
-            figures = validate(model, images, self._loss) | {"epoch": float(self._epoch)}
-            if selection is not None and selection.metric not in figures:
-                figures[selection.metric] = self._certified(model)
-            report(i, self._steps[i], figures)
-            score = 0.0 if selection is None else figures[selection.metric]
-            if selection is not None and selection.metric == "validation_loss":
-                score = -score
-            if selection is None or i not in self._kept or score > self._kept[i].score:
-                self._kept[i] = _Kept(score, figures, model)
-                self._waited = 0
+            model = self._training.model(i)
+            numbers = model.state_dict().values()
+            finite.append(all(bool(tensor.isfinite().all()) for tensor in numbers))
+            figures = self._selection.consider(i, self._epoch, model) if finite[-1] else {}
+            finite[-1] &= all(map(math.isfinite, figures.values()))
+            if figures and finite[-1]:
+                self._report(i, figures)
+        self._training.keep(finite)
 
-    def _certified(self, model: nn.Module) -> float:
-        certificate = self._spec.certificate
-        epsilon = epsilon_value(certificate.epsilons[0])
-        images = self._data.validation
-        return certified_accuracy(model, images, norm=certificate.norm, epsilon=epsilon)
+    def _report(self, index: int, metrics: dict[str, float]) -> None:
+        self._curve.append((self._steps[index], metrics))
+        self._told(index, self._steps[index], metrics)
 
     def _save(self) -> None:
         if self._checkpoint is None or not self.alive:
             return
         tensors, numbers = self._training.state()
-        tensors = tensors | {"penalty": self._penalty.u}
-        numbers = numbers | {
+        kept, values = self._selection.state()
+        values |= {
+            "training": numbers,
             "epoch": self._epoch,
             "finetuning": self._finetuning,
-            "waited": self._waited,
-            "seconds": self._seconds[0],
-            "steps": self._steps[0],
+            "seconds": self._seconds,
+            "steps": self._steps,
+            "curve": self._curve,
         }
-        if 0 in self._kept:
-            kept = self._kept[0]
-            tensors |= {f"kept.{name}": t for name, t in kept.model.state_dict().items()}
-            numbers |= {"score": kept.score} | {f"kept.{k}": v for k, v in kept.figures.items()}
-        save_state(self._checkpoint, tensors, numbers)
-
-    def _resume(self) -> None:
-        if self._checkpoint is None or not self._checkpoint.exists():
-            return
-        tensors, numbers = load_state(self._checkpoint)
-        if numbers["finetuning"]:
-            self._begin_finetuning()
-        self._training.load(tensors, numbers)
-        self._penalty.u.copy_(tensors["penalty"])
-        self._epoch, self._waited = int(numbers["epoch"]), int(numbers["waited"])
-        self._seconds, self._steps = [numbers["seconds"]], [int(numbers["steps"])]
-        if "score" in numbers:
-            model = self._training.model(0).eval()
-            model.load_state_dict(_below("kept.", tensors))
-            self._kept[0] = _Kept(numbers["score"], _below("kept.", numbers), model)
-
-
-def _below(prefix: str, named: dict[str, Named]) -> dict[str, Named]:
-    """What is named with a prefix, without it."""
-    return {k.removeprefix(prefix): value for k, value in named.items() if k.startswith(prefix)}
+        save_state(self._checkpoint, tensors | kept | {"penalty": self._penalty.u}, values)

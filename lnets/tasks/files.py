@@ -1,15 +1,24 @@
 """Files of a trial: weights that it starts from, and where it goes on after it was cut off."""
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lnets.errors import TrialError
+from lnets.functional.orthogonal import orthonormality_defect
+from lnets.nn.orthogonal import keeps_orthonormal
+
+Named = TypeVar("Named")
+
+# Of a weight that training has left in the middle of its drift; a free one's is far larger.
+_ORTHONORMAL = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,25 +60,48 @@ def load_weights(model: nn.Module, file: Path) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise TrialError(f"init_from must be a trial of the same model; {error}") from error
+    for name, layer in model.named_modules():
+        if keeps_orthonormal(layer):
+            defect = float(orthonormality_defect(layer.get_parameter("weight").detach()))
+            if not defect < _ORTHONORMAL:
+                raise TrialError(
+                    "init_from must be a trial of the same model; its weight of "
+                    f"`{name}` is not orthonormal, as this layer's must be from the start"
+                )
 
 
-def save_state(file: Path, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
+def save_state(file: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
     """Replace a checkpoint, or leave it whole as it was.
 
     Args:
         file: Where to.
         tensors: What is large.
-        numbers: What is not.
+        values: The rest, as JSON has it.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_suffix(".tmp")
+    # Two drivers may have the same trial at work.
+    temporary = file.with_suffix(f".{os.getpid()}")
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(state, temporary, {"numbers": json.dumps(dict(numbers))})
+    save_file(state, temporary, {"values": json.dumps(dict(values))})
     temporary.replace(file)
 
 
-def load_state(file: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """What `save_state` has written."""
-    with safe_open(file, "pt") as stored:
-        numbers = json.loads(stored.metadata()["numbers"])
-        return {name: stored.get_tensor(name) for name in stored.keys()}, numbers  # noqa: SIM118
+def load_state(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """What `save_state` has written; None where there is nothing, or it is damaged."""
+    try:
+        with safe_open(file, "pt") as stored:
+            values = json.loads(stored.metadata()["values"])
+            return {name: stored.get_tensor(name) for name in stored.keys()}, values  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def remove_state(file: Path) -> None:
+    """Remove a checkpoint, and what processes that were killed while writing it have left."""
+    for left in file.parent.glob(f"{file.stem}.*"):
+        left.unlink(missing_ok=True)
+
+
+def below(prefix: str, named: Mapping[str, Named]) -> dict[str, Named]:
+    """What is named with a prefix, without it."""
+    return {k.removeprefix(prefix): value for k, value in named.items() if k.startswith(prefix)}

@@ -1,7 +1,7 @@
 """Networks in training side by side, whatever they are trained for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from lnets.nn.fused import Replicas
 from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.optim import OptimSpec
 from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
+from lnets.tasks.files import below
 
 
 class Training:
@@ -100,16 +101,16 @@ class Training:
         """All that the rest of the training depends on: tensors, and numbers."""
         tensors = {"rows": self.replicas.rows}
         tensors |= {f"fixed.{name}": t for name, t in self.replicas.untrained().items()}
-        numbers = {}
-        for i, group in enumerate(self.optimizer.param_groups):
-            state = self.optimizer.state.get(group["params"][0], {})
-            tensors |= {f"optimizer.{i}.{key}": value for key, value in state.items()}
-            numbers[f"lr.{i}"] = group["lr"]
+        state = self.optimizer.state_dict()
+        for i, of_group in state["state"].items():
+            own = {name: tensor for name, tensor in of_group.items() if tensor is not None}
+            tensors |= {f"optimizer.{i}.{name}": tensor for name, tensor in own.items()}
+        numbers = {f"lr.{i}": group["lr"] for i, group in enumerate(state["param_groups"])}
         if self.schedule is not None:
             numbers["schedule"] = self.schedule.last_epoch
         return tensors, numbers
 
-    def load(self, tensors: dict[str, Tensor], numbers: dict[str, float]) -> None:
+    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
         """Go on from there.
 
         Args:
@@ -120,13 +121,10 @@ class Training:
             self.replicas.rows.copy_(tensors["rows"])
             for name, fixed in self.replicas.untrained().items():
                 fixed.copy_(tensors[f"fixed.{name}"])
-        for i, group in enumerate(self.optimizer.param_groups):
-            parameter, prefix = group["params"][0], f"optimizer.{i}."
-            self.optimizer.state[parameter] = {
-                name.removeprefix(prefix): value.to(parameter.device) if value.ndim else value
-                for name, value in tensors.items()
-                if name.startswith(prefix)
-            }
+        state = self.optimizer.state_dict()
+        for i, group in enumerate(state["param_groups"]):
+            state["state"][i] = below(f"optimizer.{i}.", tensors)
             group["lr"] = numbers[f"lr.{i}"]
+        self.optimizer.load_state_dict(state)
         if self.schedule is not None:
             self.schedule.last_epoch = int(numbers["schedule"])

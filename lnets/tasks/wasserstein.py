@@ -13,10 +13,9 @@ from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
+from lnets.tasks.streams import stream_seed
 from lnets.tasks.training import Training
 
-# Seeds of the streams of one trial differ in these high bits, so that no stream repeats another's.
-_TRAINING_STREAM, _HELD_OUT_STREAM = 1 << 32, 2 << 32
 # Samples are drawn for many steps at once, as many as hold about this many numbers.
 _NUMBERS_AT_ONCE = 1 << 18
 _MOST_STEPS_AT_ONCE = 64
@@ -54,7 +53,7 @@ def train(
         finite = all(torch.isfinite(tensor).all() for tensor in critic.state_dict().values())
         bounds = {}
         if finite and i in run.alive:
-            held_out = Generator(device).manual_seed(_HELD_OUT_STREAM + seed)
+            held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
             bounds = evaluate(critic, *distribs, spec.test_sample_size, held_out)
         if bounds and all(math.isfinite(value) for value in bounds.values()):
             outcomes.append(Outcome("completed", bounds | cost, critic))
@@ -90,7 +89,9 @@ class _Run:
         self._device = device
         self._precision = training_precision(spec.precision, device)
         self._distribs = distribs
-        self._generators = [Generator(device).manual_seed(_TRAINING_STREAM + s) for s in seeds]
+        self._generators = [
+            Generator(device).manual_seed(stream_seed(seed, "training")) for seed in seeds
+        ]
         self._drawn = torch.empty(0)
         # Training minimizes the second sample's mean minus the first's, whose gradient is constant.
         signs = torch.tensor([-1.0, 1.0], device=device).repeat_interleave(spec.batch_size)
