@@ -44,10 +44,12 @@ def project_l1_ball_rows(
 
 
 def _survivors(below: Tensor, radius: float) -> Tensor:
-    """1 for entries that the projection leaves above 0, else 0, given their distance below the largest.
+    """1 for entries that the projection leaves above 0, else 0.
 
     Newton's method from the left on a convex function, the sum of what exceeds a threshold minus
     the radius. Each step drops entries for good, until it drops none; mostly there are ten.
+
+    `below` is how far entries are from the largest, so at most 0.
     """
     survive = (below > -radius).to(below.dtype)
     count = survive.sum(dim=-1, keepdim=True)
