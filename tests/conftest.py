@@ -35,6 +35,21 @@ TINY: dict[str, Any] = {
     "seeds": 2,
 }
 """A sweep of four trials that take milliseconds."""
+CLASSIFIER: dict[str, Any] = {
+    "task": "classification",
+    "data": {"dataset": "digits"},
+    "model": {
+        "type": "fully_connected",
+        "layers": [32, 32, 10],
+        "activation": "maxmin",
+        "linear": {"type": "orthogonal"},
+    },
+    "loss": {"type": "offset_cross_entropy"},
+    "optim": {"type": "adam", "lr": 0.01},
+    "epochs": 4,
+    "batch_size": 64,
+}
+"""An experiment that takes a fifth of a second."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +58,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure the throughput of one batch only, and search steep places near few images."""
+    monkeypatch.setattr("lnets.tasks.certified._THROUGHPUT_SECONDS", 0.0)
+    monkeypatch.setattr("lnets.tasks.certified._STARTS", 4)
 
 
 @pytest.fixture
