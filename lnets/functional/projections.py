@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lnets.functional.tracing import is_tracing
+
 
 def project_l1_ball_rows(
     weight: Float[Tensor, "*batch out in"], radius: float = 1.0
@@ -51,6 +53,12 @@ def _survivors(below: Tensor, radius: float) -> Tensor:
 
     `below` is how far entries are from the largest, so at most 0.
     """
+    if is_tracing():  # which a loop until something holds cannot be
+        ordered = below.clamp_min(-radius).sort(dim=-1, descending=True).values
+        rank = torch.arange(1, below.shape[-1] + 1, device=below.device)
+        rest = ordered.cumsum(dim=-1) - radius
+        last = (ordered * rank > rest).sum(dim=-1, keepdim=True).clamp_min(1)
+        return (below > rest.gather(-1, last - 1) / last).to(below.dtype)
     survive = (below > -radius).to(below.dtype)
     count = survive.sum(dim=-1, keepdim=True)
     while True:
