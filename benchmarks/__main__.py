@@ -3,7 +3,17 @@
 import argparse
 from collections.abc import Sequence
 
-from benchmarks import certificate, evaluation, fused, layers, limit, quality, step, sweep
+from benchmarks import (
+    certificate,
+    evaluation,
+    fused,
+    layers,
+    limit,
+    quality,
+    robustness,
+    step,
+    sweep,
+)
 from benchmarks.measurement import Measurement, save
 from benchmarks.workloads import WORKLOADS
 
@@ -12,6 +22,7 @@ BENCHES = {
     "evaluation": evaluation.measure,
     "fused": fused.measure,
     "layers": layers.measure,
+    "robustness": robustness.measure,
     "sweep": sweep.measure,
 }
 BY_WORKLOAD = {"step": step.measure, "quality": quality.measure, "limit": limit.measure}

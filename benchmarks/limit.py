@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from benchmarks.classifier import BATCH, Classifier
+from benchmarks.classifier import BATCH, INPUTS, classifier
 from benchmarks.measurement import Measurement
 from benchmarks.step import alternately
 from benchmarks.workloads import CLASSIFIER, Turn, our_turn, shipped
 from lnets.build import build_model
-from lnets.nn import BjorckLinear, OrthogonalLinear
+from lnets.nn import BjorckLinear, OrthogonalLinear, RotatedLinear
 
 SIDE = 2048
 
@@ -62,6 +62,9 @@ def _layer_flops(layer: nn.Module, rows: int, first: bool) -> float:
     match layer:
         case BjorckLinear(bjorck_order=1):
             return flops + 3 * layer.bjorck_iter * cubic
+        case RotatedLinear():
+            # Its gradient is of the longer side's square, with two factors; then it is applied.
+            return flops - thin + 4 * rows * long**2 + 2 * short * long**2
         case OrthogonalLinear(mode="retract"):
             # Another product finds the gradient's part along the orthonormal matrices.
             return flops + thin + (0 if layer.drift else cubic)
@@ -73,7 +76,7 @@ def _layer_flops(layer: nn.Module, rows: int, first: bool) -> float:
 def _network(name: str) -> tuple[nn.Module, int]:
     """Our network of a workload, and the inputs of one forward."""
     if name == CLASSIFIER:
-        return Classifier(seed=0).model, BATCH
+        return build_model(classifier().model, (INPUTS,)), BATCH
     experiment = shipped(name)
     return build_model(experiment.model, experiment.distrib1.shape), 2 * experiment.batch_size
 
