@@ -336,3 +336,41 @@ def test_weight_decay_leaves_orthonormal_weights_as_they_are(
     decayed = spec(tiny, optim={"type": "adam", "lr": 0.01, "weight_decay": 10.0}, steps=50)
     metrics = outcome(decayed)[0].metrics
     assert 0.99 < metrics["lipschitz_upper_bound"] <= 1 + 1e-9
+
+
+def test_bf16_shortens_training_and_no_bound(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What the processor lacks, torch emulates: slowly, but that is enough here.
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    tiny["experiment"]["model"] |= {"layers": [16, 16, 1], "linear": LINEAR[0]}
+    common = {"optim": {"type": "adam", "lr": 0.01}, "steps": 100, "batch_size": 32}
+    short, full = (
+        outcome(spec(tiny, **common, precision=precision))[0] for precision in ("bf16", "float32")
+    )
+    assert 0.99 < short.metrics["lipschitz_upper_bound"] <= 1 + 1e-9
+    assert short.metrics["tightness"] == pytest.approx(full.metrics["tightness"], abs=0.05)
+    states = [one.model.state_dict() for one in (short, full)]
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert all(tensor.dtype == torch.float32 for tensor in states[0].values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 2])
+def test_compiled_networks_train_to_the_same_numbers(tiny: dict[str, Any], count: int) -> None:
+    tiny["experiment"]["model"] |= {"layers": [8, 8, 1], "linear": LINEAR[0]}
+    experiments = [spec(tiny, steps=20)] * count
+    ended = [
+        run_trials(
+            experiments,
+            list(range(count)),
+            device="cpu",
+            threads=1,
+            report=lambda trial, step, metrics: None,
+            compiled=compiled,
+        )
+        for compiled in (True, False)
+    ]
+    for one, other in zip(*ended, strict=True):
+        # Roundings of 20 steps, in another order.
+        assert without_times(one.metrics) == pytest.approx(without_times(other.metrics), abs=1e-4)
