@@ -72,7 +72,8 @@ class EffectiveWeight(nn.Module):
     def _map_in_full(self, weight: Tensor) -> Tensor:
         """`map_weight` in the weight's own precision, also where products are shortened."""
         kind = weight.device.type
-        if not torch.is_autocast_enabled(kind):
+        # The device of shapes without numbers knows no autocast.
+        if weight.is_meta or not torch.is_autocast_enabled(kind):
             return self.map_weight(weight)
         with torch.autocast(kind, enabled=False):
             return self.map_weight(weight)

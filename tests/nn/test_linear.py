@@ -30,6 +30,8 @@ from tests.conftest import REPOSITORY
 SHAPES = [(8, 5), (5, 8), (6, 6), (6, 1), (1, 6)]
 # Float32 sums of at most 8 products.
 FLOAT32 = 1e-5
+# Products of 8 bits, of inputs that were rounded to them.
+BFLOAT16 = 0.1
 
 Make = Callable[[int, int], LipschitzLinear]
 LAYERS: dict[str, Make] = {
@@ -69,6 +71,18 @@ class TestEveryLayer:
     def evaluated(self, layer: LipschitzLinear) -> Tensor:
         with torch.no_grad():
             return layer.eval().effective_weight()
+
+    def test_only_its_product_is_shortened_by_autocast(self, layer: LipschitzLinear) -> None:
+        short = copy.deepcopy(layer)  # power iteration moves with every forward
+        x, upstream = torch.randn(16, layer.in_features), torch.randn(16, layer.out_features)
+        expected = torch.autograd.grad(layer(x), layer.weight, upstream)[0]
+        with torch.autocast("cpu", torch.bfloat16):
+            y = short(x)
+            assert torch.equal(short.effective_weight(), layer.effective_weight())
+        assert y.dtype == torch.bfloat16
+        found = torch.autograd.grad(y.float(), short.weight, upstream)[0]
+        assert found.dtype == torch.float32
+        assert (found - expected).norm() <= BFLOAT16 * max(1.0, float(expected.norm()))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
     @pytest.mark.parametrize("steps", [0, 50])
