@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Most trials that one core gains from training together, by the widest layer: what
 # `make bench ONLY=fused` showed. Above, products are as fast one by one.
-_CPU_GAINS = ((96, 16), (144, 8))
+_CPU_GAINS = ((144, 16), (256, 8))
 # A GPU waits for its kernels' launches until they are far larger.
 _GPU_GAINS = ((512, 64), (1024, 16), (2048, 4))
 _FLOAT_BYTES = 4
