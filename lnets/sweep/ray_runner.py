@@ -51,7 +51,8 @@ class TrialWorker(Trainable):
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """What one group takes, as the feed says."""
         if config["workers"] > 1:
-            # Ray Train places the workers that this one waits for; Tune wants a byte at least.
+            # Ray Train places the workers that this one waits for; Tune wants a byte at least, and
+            # does not know how many fit.
             return tune.PlacementGroupFactory([{"memory": 1}])
         return tune.PlacementGroupFactory([{"CPU": config["cpu"], "GPU": config["gpu"]}])
 
@@ -90,7 +91,7 @@ class TrialWorker(Trainable):
             )
             try:
                 records = trainer.fit().return_value
-            except train.TrainingFailedError as error:
+            except (train.TrainingFailedError, ray.exceptions.RayError) as error:
                 raise _as_one_failure(error) from None
         return [TrialRecord.model_validate_json(record) for record in records]
 
@@ -111,13 +112,12 @@ def _train_share(config: dict[str, str]) -> list[str]:
         raise _RaisedError(traceback.format_exc()) from None
 
 
-def _as_one_failure(error: train.TrainingFailedError) -> LnetsError:
+def _as_one_failure(error: Exception) -> LnetsError:
     """Whether a trial raised, or a worker died: then others raise, too, as they wait for it."""
-    failures = error.worker_failures if isinstance(error, train.WorkerGroupError) else {}
-    for failure in failures.values():
-        if not isinstance(failure, _RaisedError):
-            return ClusterError(f"A worker died: {failure}")
-    return TrialError(str(next(iter(failures.values())))) if failures else ClusterError(str(error))
+    failures = getattr(error, "worker_failures", {}).values()
+    if failures and all(isinstance(failure, _RaisedError) for failure in failures):
+        return TrialError(str(next(iter(failures))))
+    return ClusterError(f"Workers were lost: {error}")
 
 
 @contextlib.contextmanager
@@ -179,8 +179,7 @@ class RayRunner:
 
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
-        # Of workers that Ray Train places Tune does not know how many fit.
-        placed = self._resources.workers == 1
+        most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
             tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder,
             _staging(),
@@ -192,9 +191,7 @@ class RayRunner:
                     search_alg=_Feed(groups, self._resources),
                     num_samples=-1,
                     reuse_actors=True,
-                    max_concurrent_trials=self._resources.max_concurrent
-                    if placed
-                    else self.workers,
+                    max_concurrent_trials=most,
                 ),
                 run_config=tune.RunConfig(
                     storage_path=folder,

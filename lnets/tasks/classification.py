@@ -237,7 +237,8 @@ class _Run:
     def _update(self, index: Sequence[Tensor], generators: Sequence[Generator]) -> Tensor:
         """Change every classifier once; this process's share of its loss on its batch before."""
         batches = [self._data.training_batch(i, g) for i, g in zip(index, generators, strict=True)]
-        x, labels = (torch.stack(t)[:, processes.share()] for t in zip(*batches, strict=True))
+        share = processes.share(self._batch)
+        x, labels = (torch.stack(parts)[:, share] for parts in zip(*batches, strict=True))
         with self._precision:
             logits = self._training(x)
         losses = self._loss(logits, labels).sum(dim=-1) / self._batch

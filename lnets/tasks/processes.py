@@ -6,6 +6,8 @@ from typing import Any, ParamSpec, TypeVar
 import torch.distributed as dist
 from torch import Tensor
 
+from lnets.errors import TrialError
+
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 
@@ -20,11 +22,22 @@ def rank() -> int:
     return dist.get_rank() if count() > 1 else 0
 
 
-def share() -> slice:
-    """This one's part of a batch, whose parts differ by one at most.
+def share(batch: int) -> slice:
+    """This one's part of a batch; parts differ by one at most.
 
     The whole batch is to be drawn before, so that random numbers are those that one process draws.
+
+    Args:
+        batch: How many samples there are.
+
+    Raises:
+        TrialError: If they are fewer than processes.
     """
+    if batch < count():
+        raise TrialError(
+            f"resources.workers must be at most {batch}, the training images of a step, got "
+            f"{count()}; lower it"
+        )
     return slice(rank(), None, count())
 
 
