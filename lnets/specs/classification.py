@@ -9,7 +9,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from lnets.specs.data import DataSpec
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.layers import BjorckFields
-from lnets.specs.losses import CrossEntropySpec, LossSpec
+from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
@@ -144,6 +144,16 @@ class ClassificationSpec(ExperimentSpec):
         if self.selection is not None and self.selection.patience is not None:
             return "each network stops early by itself"
         return super().why_alone()
+
+    def why_not_shared(self, workers: int) -> str | None:
+        """What is of a whole batch cannot be computed from shares of it."""
+        if self.batch_size < workers:
+            return f"{workers} processes cannot share a batch of {self.batch_size}"
+        if isinstance(self.loss, HingeKantorovichRubinsteinSpec):
+            return "the dual value of hinge_kr is of whole batches"
+        if self.spectral_jacobian:
+            return "the spectral-Jacobian penalty is of whole batches"
+        return self.model.why_not_split()
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:

@@ -45,3 +45,11 @@ class ExperimentSpec(Spec):
     def why_alone(self) -> str | None:
         """The reason why trials must be trained one by one; None if they need not."""
         return self.model.why_not_stacked()
+
+    def why_not_shared(self, workers: int) -> str | None:
+        """The reason why so many processes cannot train one trial together; None if they can.
+
+        Args:
+            workers: More than one.
+        """
+        return f"trials of {self.task} are trained by one process"

@@ -176,6 +176,10 @@ class ResNet32Spec(_ImagesToVectors):
 
     type: Literal["resnet32"]
 
+    def why_not_split(self) -> str | None:
+        """Batch normalisation is of whole batches."""
+        return "batch normalisation is of whole batches"
+
 
 class WideResNet32Spec(_ImagesToVectors):
     """`resnet32` with all channels multiplied."""
@@ -183,6 +187,10 @@ class WideResNet32Spec(_ImagesToVectors):
     type: Literal["wide_resnet32"]
     widen: int = Field(10, ge=1, le=64)
     """Factor of all channels."""
+
+    def why_not_split(self) -> str | None:
+        """Batch normalisation is of whole batches."""
+        return "batch normalisation is of whole batches"
 
 
 class InfoGanDiscriminatorSpec(HiddenLayersSpec, _ImagesToVectors):

@@ -59,6 +59,12 @@ class NetworkSpec(Spec):
         """Why several such networks must be trained one by one; None if they need not."""
         return "only fully connected networks are trained together"
 
+    def why_not_split(self) -> str | None:
+        """Why a batch cannot be split between processes; None if it can."""
+        if any(getattr(self, name, 0) for name in ("dropout", "input_dropout")):
+            return "dropout draws masks for whole batches"
+        return None
+
 
 class HiddenLayersSpec(NetworkSpec):
     """A network with one kind of activation after its hidden layers."""

@@ -7,7 +7,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.overrides import split_paths
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
-from lnets.specs.spec import Spec, rule_broken
+from lnets.specs.spec import Spec, rule_broken, show
 from lnets.specs.sweep_rules import broken_rules
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
@@ -31,9 +31,12 @@ class ResourcesSpec(Spec):
     """What one running trial takes of a machine."""
 
     cpu: int = Field(1, ge=1, le=1024)
-    """Processor cores, and threads that torch uses."""
+    """Processor cores, and threads that torch uses; of each worker."""
     gpu: float = Field(0, ge=0, le=64)
-    """GPUs; a fraction lets trials share one. Above 0 the trial runs on CUDA."""
+    """GPUs; a fraction lets trials share one. Above 0 the trial runs on CUDA. Of each worker."""
+    workers: int = Field(1, ge=1, le=1024)
+    """Processes that train one trial together, each with its share of every batch, `cpu` and `gpu`.
+    For single trials that take long; several trials at once use a machine better."""
 
     @field_validator("gpu")
     @classmethod
@@ -53,6 +56,15 @@ class ResourcesSpec(Spec):
     where launching operations costs more than they do, as on a GPU. `docs/speed.md` has figures."""
     memory: float | None = Field(None, gt=0)
     """GiB that trials trained together may take, by an estimate; null sets no bound."""
+
+    @model_validator(mode="after")
+    def _workers_have_whole_gpus(self) -> Self:
+        if self.workers > 1 and self.gpu != int(self.gpu):
+            message = (
+                f"must be whole where workers train together, got {show(self.gpu)}; set it to 1"
+            )
+            raise rule_broken((("gpu",), message))
+        return self
 
 
 class TableSpec(Spec):

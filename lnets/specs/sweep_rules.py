@@ -170,9 +170,10 @@ def _value_rules(sweep: SweepSpec) -> Iterator[Broken]:
 
 
 def _grid_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    workers = sweep.resources.workers
     for overrides in grid(sweep.search):
         try:
-            apply_overrides(sweep.experiment, overrides)
+            experiment = apply_overrides(sweep.experiment, overrides)
         except ValidationError as error:
             _, field, message = _mistakes(sweep, overrides, error)[0]
             keys = [
@@ -183,6 +184,11 @@ def _grid_rules(sweep: SweepSpec) -> Iterator[Broken]:
             keys = keys or list(sweep.search)[: len(sweep.search) == 1]
             where: Path = ("search", *keys[:1])
             yield where, f"with {show(overrides)}: {field} {message}"
+            return
+        reason = experiment.why_not_shared(workers) if workers > 1 else None
+        if reason is not None:
+            found = f" with {show(overrides)}" if overrides else ""
+            yield ("resources", "workers"), f"must be 1{found}, because {reason}; got {workers}"
             return
 
 

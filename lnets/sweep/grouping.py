@@ -77,8 +77,8 @@ def most_together(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
     Raises:
         SpecError: If one alone needs more memory than a group may take.
     """
-    fitting = _fitting(experiment, resources.memory)
-    if resources.fuse == "off" or experiment.why_alone() is not None:
+    fitting = _fitting(experiment, resources)
+    if resources.fuse == "off" or why_alone(experiment, resources) is not None:
         return 1
     if resources.fuse != "auto":
         return min(resources.fuse, fitting)
@@ -88,21 +88,28 @@ def most_together(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
     return min(next((most for limit, most in gains if width <= limit), 1), fitting)
 
 
-def _fitting(experiment: ExperimentSpec, memory: float | None) -> int:
-    if memory is None:
+def why_alone(experiment: ExperimentSpec, resources: ResourcesSpec) -> str | None:
+    """The reason why trials of an experiment are trained one by one; None if they need not be."""
+    if resources.workers > 1:
+        return f"resources.workers: {resources.workers} processes train each"
+    return experiment.why_alone()
+
+
+def _fitting(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
+    if resources.memory is None:
         return 2**31
-    needed = _bytes(experiment)
-    fitting = int(memory * 2**30 // needed)
+    needed = _bytes(experiment, resources.workers)
+    fitting = int(resources.memory * 2**30 // needed)
     if fitting < 1:
         raise SpecError(
-            f"`resources.memory` must hold a trial at least, got {memory:g} GiB, and one needs "
-            f"about {needed / 2**30:.2g} GiB; raise it, or take a smaller model or batch"
+            f"`resources.memory` must hold a trial at least, got {resources.memory:g} GiB, and one "
+            f"needs about {needed / 2**30:.2g} GiB; raise it, or take a smaller model or batch"
         )
     return fitting
 
 
-def _bytes(experiment: ExperimentSpec) -> int:
-    """About what one trial takes: weights, gradients, optimizer, activations and theirs."""
+def _bytes(experiment: ExperimentSpec, workers: int) -> int:
+    """About what one trial takes: weights, gradients, optimizer of each worker, and activations."""
     import torch
 
     from lnets.build import build_model
@@ -113,7 +120,7 @@ def _bytes(experiment: ExperimentSpec) -> int:
     weights = sum(parameter.numel() for parameter in model.parameters())
     activations = batch.numel() + _activations(model, batch)
     copies = 2 + _state_copies(experiment.optim)
-    return _FLOAT_BYTES * (copies * weights + 2 * activations)
+    return _FLOAT_BYTES * (workers * copies * weights + 2 * activations)
 
 
 def _activations(model: "nn.Module", batch: "Tensor") -> int:

@@ -71,7 +71,7 @@ def _run(
 ) -> None:
     display = Display(plan.sweep.name, progress)
     if runner == "in-process":
-        _check_device(plan)
+        _check_in_process(plan)
         with _interruptible() as interrupted, display.shown():
             submit(plan, store, InProcessRunner(), progress, display.changed, interrupted)
         return
@@ -87,7 +87,12 @@ def _run(
             submit(plan, store, ray_runner, progress, display.changed, interrupted, dashboard)
 
 
-def _check_device(plan: Plan) -> None:
+def _check_in_process(plan: Plan) -> None:
+    if plan.sweep.resources.workers > 1:
+        raise ClusterError(
+            f"{plan.sweep.name} asks for workers: {plan.sweep.resources.workers}, but in this "
+            "process there is one; leave out --runner in-process, or set resources.workers to 1."
+        )
     if plan.sweep.resources.gpu:
         import torch
 

@@ -56,12 +56,17 @@ def make_plan(sweep: SweepSpec) -> Plan:
     """Resolve a sweep into trials; the same sweep gives the same plan."""
     configurations: dict[str, tuple[ExperimentSpec, Overrides]] = {}
     skipped = []
+    workers = sweep.resources.workers
     for overrides in propose(sweep):
         try:
             experiment = apply_overrides(sweep.experiment, overrides)
         except ValidationError as error:
             detail = error.errors(include_url=False)[0]
             skipped.append(Skipped(overrides, detail["msg"]))
+            continue
+        reason = experiment.why_not_shared(workers) if workers > 1 else None
+        if reason is not None:
+            skipped.append(Skipped(overrides, f"resources.workers must be 1, because {reason}"))
             continue
         configurations.setdefault(config_key(experiment), (experiment, overrides))
     if not configurations:

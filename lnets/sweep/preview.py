@@ -11,7 +11,7 @@ from lnets.errors import NotFoundError
 from lnets.results.query import mean_train_seconds
 from lnets.results.store import Store
 from lnets.sweep.driver import missing
-from lnets.sweep.grouping import make_groups
+from lnets.sweep.grouping import make_groups, why_alone
 from lnets.sweep.plan import Plan, Skipped, expected_seconds
 
 
@@ -70,8 +70,9 @@ def preview(plan: Plan, folder: Path) -> Preview:
         tried = frozenset(store.ended().attempts)
     seconds = expected_seconds(plan, known)
     resources = plan.sweep.resources
-    workers = max(1, (os.cpu_count() or 1) // resources.cpu)
-    reasons = [trial.experiment.why_alone() for trial in to_run] if resources.fuse != "off" else []
+    workers = max(1, (os.cpu_count() or 1) // (resources.cpu * resources.workers))
+    separate = [] if resources.fuse == "off" else to_run
+    reasons = [why_alone(trial.experiment, resources) for trial in separate]
     return Preview(
         plan.sweep.name,
         plan.sweep_id,

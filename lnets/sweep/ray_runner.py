@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 # Read by Ray when it is imported. Every socket on the loopback interface; no usage reports; no
 # files per trial, since the store has our own; no snapshots, since the store is what a sweep
 # resumes from; Ctrl-C as an ordinary KeyboardInterrupt; workers in the driver's folder, so that
@@ -19,18 +22,21 @@ os.environ.update(
         "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "GLOO_SOCKET_IFNAME": _LOOPBACK,
+        "NCCL_SOCKET_IFNAME": _LOOPBACK,
     }
 )
 
 import ray
-from ray import tune
+from ray import train, tune
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.trainable import Trainable
 
-from lnets.errors import ClusterError, LnetsError
+from lnets.errors import ClusterError, LnetsError, TrialError
+from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
-from lnets.sweep.runner import Group, Listener, Result, execute
+from lnets.sweep.runner import Group, Job, Listener, Result, execute, train_here
 
 _MAX_WORKER_DEATHS = 2
 # Groups that Tune stages ahead: with one, its default for a searcher, workers wait for each other.
@@ -44,11 +50,16 @@ class TrialWorker(Trainable):
     @classmethod
     def default_resource_request(cls, config: dict[str, Any]) -> tune.PlacementGroupFactory:
         """What one group takes, as the feed says."""
+        if config["workers"] > 1:
+            # Ray Train places the workers that this one waits for; Tune wants a byte at least, and
+            # does not know how many fit.
+            return tune.PlacementGroupFactory([{"memory": 1}])
         return tune.PlacementGroupFactory([{"CPU": config["cpu"], "GPU": config["gpu"]}])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a group."""
         self._group = Group.model_validate_json(config["group"])
+        self._config = config
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next group; it builds and seeds everything anew."""
@@ -57,11 +68,56 @@ class TrialWorker(Trainable):
 
     def step(self) -> dict[str, Any]:
         """Execute the whole group."""
-        results = [result.model_dump_json() for result in execute(self._group)]
+        how = self._train_together if self._config["workers"] > 1 else train_here
+        results = [result.model_dump_json() for result in execute(self._group, how)]
         return {"results": results, "done": True}
+
+    def _train_together(self, jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
+        """Let several processes train one trial."""
+        from ray.train.torch import TorchTrainer  # imports torch, which the driver does not need
+
+        cpu, gpu, workers = (self._config[name] for name in ("cpu", "gpu", "workers"))
+        group = group.model_copy(update={"jobs": tuple(jobs)})
+        with tempfile.TemporaryDirectory(prefix="lnets-train-") as folder:
+            trainer = TorchTrainer(
+                _train_share,
+                train_loop_config={"group": group.model_dump_json()},
+                scaling_config=train.ScalingConfig(
+                    num_workers=workers,
+                    use_gpu=gpu > 0,
+                    resources_per_worker={"CPU": cpu, "GPU": gpu},
+                ),
+                run_config=train.RunConfig(storage_path=folder, name="trial"),
+            )
+            try:
+                records = trainer.fit().return_value
+            except (train.TrainingFailedError, ray.exceptions.RayError) as error:
+                raise _as_one_failure(error) from None
+        return [TrialRecord.model_validate_json(record) for record in records]
 
     def __repr__(self) -> str:
         return f"worker of {self._group.jobs[0].name}"
+
+
+class _RaisedError(Exception):
+    """What a trial raised in a worker, as text."""
+
+
+def _train_share(config: dict[str, str]) -> list[str]:
+    """In each of the workers that train a trial together; the first one has its record."""
+    group = Group.model_validate_json(config["group"])
+    try:
+        return [record.model_dump_json() for record in train_here(group.jobs, group)]
+    except Exception:
+        raise _RaisedError(traceback.format_exc()) from None
+
+
+def _as_one_failure(error: Exception) -> LnetsError:
+    """Whether a trial raised, or a worker died: then others raise, too, as they wait for it."""
+    failures = getattr(error, "worker_failures", {}).values()
+    if failures and all(isinstance(failure, _RaisedError) for failure in failures):
+        return TrialError(str(next(iter(failures))))
+    return ClusterError(f"Workers were lost: {error}")
 
 
 @contextlib.contextmanager
@@ -116,13 +172,14 @@ class RayRunner:
     def workers(self) -> int:
         """Groups that run at the same time."""
         there, asked = ray.cluster_resources(), self._resources
-        fit = [int(there["CPU"] // asked.cpu)]
+        fit = [int(there["CPU"] // (asked.cpu * asked.workers))]
         if asked.gpu:
-            fit.append(int(there["GPU"] / asked.gpu))
+            fit.append(int(there["GPU"] / (asked.gpu * asked.workers)))
         return min(fit) if asked.max_concurrent is None else min(*fit, asked.max_concurrent)
 
     def run(self, groups: Iterator[Group], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
+        most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
             tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder,
             _staging(),
@@ -134,7 +191,7 @@ class RayRunner:
                     search_alg=_Feed(groups, self._resources),
                     num_samples=-1,
                     reuse_actors=True,
-                    max_concurrent_trials=self._resources.max_concurrent,
+                    max_concurrent_trials=most,
                 ),
                 run_config=tune.RunConfig(
                     storage_path=folder,
@@ -148,11 +205,13 @@ class RayRunner:
 
     def _check_resources(self) -> None:
         there = ray.cluster_resources()
-        for kind, asked in (("CPU", self._resources.cpu), ("GPU", self._resources.gpu)):
-            if asked > there.get(kind, 0):
+        workers = self._resources.workers
+        for kind, each in (("CPU", self._resources.cpu), ("GPU", self._resources.gpu)):
+            if workers * each > there.get(kind, 0):
+                fewer = " or `resources.workers`" if workers > 1 else ""
                 raise ClusterError(
-                    f"One trial takes {asked:g} {kind}, but this machine has "
-                    f"{there.get(kind, 0):g}; lower `resources.{kind.lower()}`."
+                    f"One trial takes {workers * each:g} {kind}, but this machine has "
+                    f"{there.get(kind, 0):g}; lower `resources.{kind.lower()}`{fewer}."
                 )
 
 
@@ -180,7 +239,7 @@ class _Feed(_NotRestored, Searcher):
     def __init__(self, groups: Iterator[Group], resources: ResourcesSpec) -> None:
         super().__init__()
         self._groups = groups
-        self._needs = {"cpu": resources.cpu, "gpu": resources.gpu}
+        self._needs = resources.model_dump(include={"cpu", "gpu", "workers"})
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         group = next(self._groups, None)

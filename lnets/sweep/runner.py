@@ -1,15 +1,17 @@
 """What a runner is, how it executes a group of trials, and the runner without Ray."""
 
+import contextlib
 import json
 import os
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
+from lnets.errors import ClusterError
 from lnets.results.records import CurvePoint, Status, TrialRecord
 from lnets.results.store import Store, write_atomically
 from lnets.specs.experiments import EXPERIMENT
@@ -105,6 +107,9 @@ class Runner(Protocol):
         """
 
 
+Train: TypeAlias = Callable[[Sequence[Job], Group], list[TrialRecord]]
+
+
 class InProcessRunner:
     """One group after the other, in this process: for debugging, and where Ray cannot run."""
 
@@ -114,23 +119,26 @@ class InProcessRunner:
         """Take groups one by one."""
         for group in groups:
             listener.started(group)
-            listener.ended(group, execute(group))
+            listener.ended(group, execute(group, train_here))
 
 
-def execute(group: Group) -> list[Result]:
+def execute(group: Group, train: Train) -> list[Result]:
     """Train every trial of a group and spool its record.
 
     Several are trained at once; should that fail, one by one, so that a trial is failed only by
     itself. A trial that an earlier, killed worker has spooled already is not run again.
+
+    Args:
+        group: The trials.
+        train: Trains some of them at once, and saves their weights.
+
+    Raises:
+        ClusterError: From `train`, if workers were lost; the group can be executed again.
     """
     store = Store(Path(group.store))
     results = {job.trial_key: _earlier(job, store) for job in group.jobs}
     jobs = [job for job in group.jobs if results[job.trial_key] is None]
-    try:
-        records = _run(jobs, group, store) if jobs else []
-    except Exception:  # whatever a trial raises is its result, and must not end the sweep
-        records = [_run_alone(job, group, store) for job in jobs]
-    for record in records:
+    for record in _train_all(jobs, group, train):
         store.put(record)
         results[record.trial_key] = Result.of(record)
     return [result for result in results.values() if result is not None]
@@ -147,20 +155,35 @@ def _earlier(job: Job, store: Store) -> Result | None:
     return None
 
 
-def _run_alone(job: Job, group: Group, store: Store) -> TrialRecord:
+def _train_all(jobs: Sequence[Job], group: Group, train: Train) -> list[TrialRecord]:
+    if len(jobs) > 1:
+        with contextlib.suppress(Exception):  # whichever trial raised will raise alone, too
+            return train(jobs, group)
+    return [_train_alone(job, group, train) for job in jobs]
+
+
+def _train_alone(job: Job, group: Group, train: Train) -> TrialRecord:
     started = datetime.now(UTC)
     try:
-        (record,) = _run([job], group, store)
-    except Exception:  # as above
+        (record,) = train([job], group)
+    except ClusterError:
+        raise
+    except Exception:  # whatever a trial raises is its result, and must not end the sweep
         return failed_record(job, group.device, traceback.format_exc(), started)
     return record
 
 
-def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
+def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
+    """Train some trials of a group at once, in this process, and save their weights.
+
+    Returns:
+        Their records; none on other processes than the first of those that train together.
+    """
     # Commands that run nothing must start without torch.
     from lnets.tasks.files import TrialFiles, remove_state
     from lnets.tasks.run import run_trials
 
+    store = Store(Path(group.store))
     started = datetime.now(UTC)
     curves: list[list[CurvePoint]] = [[] for _ in jobs]
 
@@ -182,6 +205,8 @@ def _run(jobs: Sequence[Job], group: Group, store: Store) -> list[TrialRecord]:
         report=report,
         files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint),
     )
+    if not outcomes:
+        return []
     for job, outcome in zip(jobs, outcomes, strict=True):
         _save(outcome, job, store.artifacts(job.trial_key))
     if checkpoint is not None:

@@ -14,6 +14,7 @@ from lnets.nn.conv import OrthonormalConv2d
 from lnets.nn.jacobian import SpectralJacobianPenalty
 from lnets.specs.classification import ClassificationSpec, epsilon_value
 from lnets.specs.optim import OptimSpec
+from lnets.tasks import processes
 from lnets.tasks.certified import evaluate
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
 from lnets.tasks.outcome import Outcome, Report
@@ -52,7 +53,7 @@ def train(
     if not run.resume():
         run = _Run(specs, seeds, data, device, report, compiled, files)
     run.train()
-    return [run.outcome(i) for i in range(len(specs))]
+    return [] if processes.rank() else [run.outcome(i) for i in range(len(specs))]
 
 
 class _Run:
@@ -90,6 +91,9 @@ class _Run:
         self._curve: list[tuple[int, dict[str, float]]] = []
         self._epoch, self._finetuning = 0, False
         self._seconds, self._steps = [0.0] * len(specs), [0] * len(specs)
+        # Where seconds decide, they are the first process's.
+        clock = time.perf_counter
+        self._now = clock if spec.max_train_seconds is None else lambda: processes.of_first(clock)
 
     @property
     def alive(self) -> list[int]:
@@ -99,7 +103,7 @@ class _Run:
     def train(self) -> None:
         """All epochs, or as many as time, patience and finite numbers allow."""
         spec = self._spec
-        rows = self._batch * len(self.alive)
+        rows = self._batch * len(self.alive) // processes.count()
         with fast_products(rows * self._training.replicas.largest_weight):
             while not self._finetuning and self._goes_on():
                 self._train_epoch()
@@ -112,7 +116,8 @@ class _Run:
 
     def resume(self) -> bool:
         """Go on from the checkpoint; False if it does not fit, and no more can be done here."""
-        state = None if self._checkpoint is None else load_state(self._checkpoint)
+        file = self._checkpoint
+        state = None if file is None else processes.of_first(load_state, file)
         if state is None:
             return True
         tensors, values = state
@@ -205,18 +210,19 @@ class _Run:
         ]
         count = len(self._data.train)
         orders = [torch.randperm(count, generator=g, device=self._device) for g in generators]
-        clock, recent, since = time.perf_counter(), torch.zeros(len(orders)), 0
+        clock, recent, since = self._now(), torch.zeros(len(orders)), 0
         self._training.start_epoch(self._epoch)
         for k in range(self._steps_per_epoch):
             batch = slice(k * self._batch, (k + 1) * self._batch)
-            self._follow_time(time.perf_counter() - clock)
+            self._follow_time(self._now() - clock)
             recent = recent.to(self._device) + self._update([o[batch] for o in orders], generators)
             since += 1
-            late = self._late(time.perf_counter() - clock)
+            late = self._late(self._now() - clock)
             if not late and (k + 1) % self._spec.log_every and k + 1 < self._steps_per_epoch:
                 continue
+            processes.sum_(recent)
             losses = (recent / since).tolist()
-            before, clock = clock, time.perf_counter()
+            before, clock = clock, self._now()
             kept = self._account(losses, since, clock - before)
             if kept is not None:
                 orders = [orders[i] for i in kept]
@@ -229,12 +235,13 @@ class _Run:
         self._save()
 
     def _update(self, index: Sequence[Tensor], generators: Sequence[Generator]) -> Tensor:
-        """Change every classifier once; its loss on its batch before."""
+        """Change every classifier once; this process's share of its loss on its batch before."""
         batches = [self._data.training_batch(i, g) for i, g in zip(index, generators, strict=True)]
-        x, labels = (torch.stack(parts) for parts in zip(*batches, strict=True))
+        share = processes.share(self._batch)
+        x, labels = (torch.stack(parts)[:, share] for parts in zip(*batches, strict=True))
         with self._precision:
             logits = self._training(x)
-        losses = self._loss(logits, labels).mean(dim=-1)
+        losses = self._loss(logits, labels).sum(dim=-1) / self._batch
         if self._spec.spectral_jacobian:
             network = self._training.replicas.network
             losses = losses + self._spec.spectral_jacobian * self._penalty(network, x[0])
@@ -278,7 +285,7 @@ class _Run:
         self._told(index, self._steps[index], metrics)
 
     def _save(self) -> None:
-        if self._checkpoint is None or not self.alive:
+        if self._checkpoint is None or not self.alive or processes.rank():
             return
         tensors, numbers = self._training.state()
         kept, values = self._selection.state()

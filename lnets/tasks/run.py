@@ -25,6 +25,9 @@ def run_trials(
 ) -> list[Outcome]:
     """Train and evaluate; the same arguments give the same numbers on the same machine.
 
+    In a process group of torch its processes train one classifier together, each with its share of
+    every batch; all must call this with the same arguments.
+
     Args:
         experiments: What to do, one per trial; several must have one `fusion_key`.
         seeds: Of every random stream of each trial.
@@ -33,6 +36,9 @@ def run_trials(
         report: Receives the learning curves.
         compiled: Whether networks are compiled before they are trained.
         files: Where trials find and put what must outlive them.
+
+    Returns:
+        An outcome for each experiment; none on other processes than the first.
 
     Raises:
         RuntimeError: From torch, when memory or the device fails.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lnets.build.losses import Loss
 from lnets.data.images import ImageData
 from lnets.specs.classification import ClassificationSpec, epsilon_value
+from lnets.tasks import processes
 from lnets.tasks.certified import certified_accuracy, validate
 from lnets.tasks.files import below
 
@@ -62,13 +63,14 @@ class Selection:
         if not len(self._images):
             return {}
         selection, best = self._spec.selection, self.kept.get(index)
-        figures = validate(model, self._images, self._loss) | {"epoch": float(epoch)}
+        figures = processes.of_first(validate, model, self._images, self._loss)
+        figures |= {"epoch": float(epoch)}
         if not all(map(math.isfinite, figures.values())):
             return figures
         score = 0.0
         if selection is not None:
             if selection.metric == "validation_certified_accuracy":
-                figures[selection.metric] = self._certified(model)
+                figures[selection.metric] = processes.of_first(self._certified, model)
             score = figures[selection.metric]
             score = -score if selection.metric == "validation_loss" else score
         better = selection is None or best is None or score > best.score

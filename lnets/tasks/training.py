@@ -11,6 +11,7 @@ from lnets.nn.fused import Replicas
 from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.optim import OptimSpec
 from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
+from lnets.tasks import processes
 from lnets.tasks.files import below
 
 
@@ -53,8 +54,12 @@ class Training:
         return self.replicas(batch).float()
 
     def update(self, outputs: Tensor, gradient: Tensor) -> None:
-        """Change every network once, against the gradient of the sum of outputs times their own."""
+        """Change every network once, against the gradient of the sum of outputs times their own.
+
+        Processes that train together add up theirs.
+        """
         self.replicas.backward(outputs, gradient)
+        processes.sum_(self.replicas.gradients)
         if self._max_norms is not None:
             clip_row_norms_(self.replicas.gradients, self._max_norms)
         self.optimizer.step()
