@@ -78,21 +78,20 @@ class TrialWorker(Trainable):
 
         cpu, gpu, workers = (self._config[name] for name in ("cpu", "gpu", "workers"))
         group = group.model_copy(update={"jobs": tuple(jobs)})
-        with tempfile.TemporaryDirectory(prefix="lnets-train-") as folder:
-            trainer = TorchTrainer(
-                _train_share,
-                train_loop_config={"group": group.model_dump_json()},
-                scaling_config=train.ScalingConfig(
-                    num_workers=workers,
-                    use_gpu=gpu > 0,
-                    resources_per_worker={"CPU": cpu, "GPU": gpu},
-                ),
-                run_config=train.RunConfig(storage_path=folder, name="trial"),
-            )
-            try:
-                records = trainer.fit().return_value
-            except (train.TrainingFailedError, ray.exceptions.RayError) as error:
-                raise _as_one_failure(error) from None
+        trainer = TorchTrainer(
+            _train_share,
+            train_loop_config={"group": group.model_dump_json()},
+            scaling_config=train.ScalingConfig(
+                num_workers=workers,
+                use_gpu=gpu > 0,
+                resources_per_worker={"CPU": cpu, "GPU": gpu},
+            ),
+            run_config=train.RunConfig(storage_path=self._config["folder"], name=self.trial_id),
+        )
+        try:
+            records = trainer.fit().return_value
+        except (train.TrainingFailedError, ray.exceptions.RayError) as error:
+            raise _as_one_failure(error) from None
         return [TrialRecord.model_validate_json(record) for record in records]
 
     def __repr__(self) -> str:
@@ -188,7 +187,7 @@ class RayRunner:
             tune.Tuner(
                 TrialWorker,
                 tune_config=tune.TuneConfig(
-                    search_alg=_Feed(groups, self._resources),
+                    search_alg=_Feed(groups, self._resources, folder),
                     num_samples=-1,
                     reuse_actors=True,
                     max_concurrent_trials=most,
@@ -236,10 +235,10 @@ class _NotRestored:
 class _Feed(_NotRestored, Searcher):
     """Gives Tune the next group whenever a worker is free."""
 
-    def __init__(self, groups: Iterator[Group], resources: ResourcesSpec) -> None:
+    def __init__(self, groups: Iterator[Group], resources: ResourcesSpec, folder: str) -> None:
         super().__init__()
         self._groups = groups
-        self._needs = resources.model_dump(include={"cpu", "gpu", "workers"})
+        self._needs = resources.model_dump(include={"cpu", "gpu", "workers"}) | {"folder": folder}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
         group = next(self._groups, None)

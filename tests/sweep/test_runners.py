@@ -128,10 +128,18 @@ class TestInProcessRunner(RunnerContract):
 
 
 @pytest.mark.ray
-def test_a_machine_without_the_resources_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("resources", "remedy"),
+    [
+        ({"cpu": 1000}, r"cpu`\.$"),
+        ({"cpu": 10, "workers": 100}, r"cpu` or `resources\.workers`\.$"),
+    ],
+)
+def test_a_machine_without_the_resources_is_refused(resources: dict[str, int], remedy: str) -> None:
     from lnets.sweep.ray_runner import RayRunner
 
-    with pytest.raises(ClusterError, match="takes 1000 CPU"), RayRunner(ResourcesSpec(cpu=1000)):
+    message = rf"takes 1000 CPU, .* lower `resources\.{remedy}"
+    with pytest.raises(ClusterError, match=message), RayRunner(ResourcesSpec(**resources)):
         pass
 
 

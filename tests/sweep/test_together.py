@@ -51,8 +51,13 @@ def question(write: Write, **changes: Any) -> Path:
     return write({"name": "pair", "experiment": experiment, "seeds": 1, "resources": resources})
 
 
-def test_a_killed_worker_is_gone_on_with(ray_runner: Any, write: Write, tmp_path: Path) -> None:
+def test_a_killed_worker_is_gone_on_with(
+    ray_runner: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both begin again from the checkpoint, and the trial lands once."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     shared = question(write)
     run(shared, whole, InProcessRunner())
@@ -80,7 +85,7 @@ def test_a_killed_worker_is_gone_on_with(ray_runner: Any, write: Write, tmp_path
         assert found[name] == pytest.approx(value, **tolerance), name
     assert [point[:2] for point in curve] == [point[:2] for point in its_curve]
     assert leaves_nothing(cut)
-    assert not list(Path(tempfile.gettempdir()).glob("lnets-train-*"))
+    assert not list(temporary.iterdir())
 
 
 def test_what_a_trial_raises_fails_it(ray_runner: Any, write: Write, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from lnets.errors import ClusterError, SpecError
 from lnets.specs.load import load_sweep
-from lnets.specs.sweep import SweepSpec
+from lnets.specs.sweep import ResourcesSpec, SweepSpec
 from lnets.sweep.grouping import make_groups
 from lnets.sweep.local import submit_here
 from lnets.sweep.plan import make_plan
@@ -79,6 +79,16 @@ def test_they_are_trained_one_by_one_and_the_plan_says_so(tmp_path: Path) -> Non
     text = preview(plan, tmp_path / "store").to_text()
     assert "groups, each trained at once: 4" in text
     assert "one by one: resources.workers: 2 processes train each" in text
+
+
+def test_every_worker_needs_memory_for_the_network() -> None:
+    """About 3 × 4 × 3,500 bytes each, and what a batch takes."""
+    (trial,) = make_plan(sweep(question(seeds=1))).trials
+    for workers in (1, 2):
+        resources = ResourcesSpec(workers=workers, memory=5e-4)
+        assert make_groups([trial], resources, workers=1) == [(trial,)]
+    with pytest.raises(SpecError, match=r"must hold a trial at least, got 0\.0005 GiB"):
+        make_groups([trial], ResourcesSpec(workers=32, memory=5e-4), workers=1)
 
 
 def test_one_process_does_not_run_them(tmp_path: Path) -> None:
