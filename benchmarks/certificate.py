@@ -31,6 +31,7 @@ from lnets.nn import (
     LipschitzResNet,
     Maxout,
     NActivation,
+    Normalize,
     OrthogonalLinear,
     ParsevalL2Linear,
     ResNet32,
@@ -204,6 +205,11 @@ CASES = [
     Case("lipschitz resnet l_inf", COLOURS, _lipschitz_resnet(LInfProjectedConv2d)),
     Case("resnet32", (3, 4, 4), ResNet32),
     Case("wide resnet32, widen 1", (3, 4, 4), lambda: WideResNet32(widen=1)),
+    Case(
+        "normalized lenet",
+        (1, 28, 28),
+        lambda: nn.Sequential(Normalize([0.3], [0.35]), _le_net(BjorckConv2d, BjorckLinear)()),
+    ),
     Case("fully connected rotate maxmin", VECTOR, _fully_connected(RotatedLinear), True),
 ]
 

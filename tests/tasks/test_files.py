@@ -168,7 +168,7 @@ def test_a_checkpoint_of_what_diverges_is_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.gpu
 def test_a_gpu_trains_and_resumes_too(tmp_path: Path) -> None:
     files = TrialFiles(NO_FILES.weights, tmp_path / "checkpoint.safetensors")
-    for optim in ({"type": "adam"}, {"type": "aggmo", "lr": 0.02}):
+    for optim in ({"type": "adam", "lr": 0.01}, {"type": "aggmo", "lr": 0.02}):
         experiment = spec(data=FEW, optim=optim, selection={})
         found = []
         for own in (NO_FILES, files, files):

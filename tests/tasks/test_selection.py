@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("_quick")
 
 
 def test_validation_images_alone_say_which_weights_are_kept() -> None:
-    ended, curve = outcome(spec(epochs=8, data=FEW, selection={}, optim={"lr": 0.2}))
+    ended, curve = outcome(spec(epochs=8, data=FEW, selection={}, optim={"lr": 0.3}))
     accuracies = figures(curve, "validation_accuracy")
     best = max(accuracies)
     assert accuracies[-1] < best, "the last epoch must not be the best in this test"
