@@ -19,7 +19,7 @@ def test_validation_images_alone_say_which_weights_are_kept() -> None:
     assert accuracies[-1] < best, "the last epoch must not be the best in this test"
     assert ended.metrics["validation_accuracy"] == best
     assert ended.metrics["epoch"] == 1 + accuracies.index(best)
-    last, _ = outcome(spec(epochs=8, data=FEW, optim={"lr": 0.2}))
+    last, _ = outcome(spec(epochs=8, data=FEW, optim={"lr": 0.3}))
     assert last.metrics["epoch"] == 8
     assert last.metrics["validation_accuracy"] == accuracies[-1]
 
