@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lnets.data.images import ImageData
 from lnets.specs.classification import ClassificationSpec
-from lnets.tasks.outcome import Outcome
+from lnets.specs.experiments import AnyExperiment
 from lnets.tasks.run import run_trials
 
 BATCH = 128
@@ -40,8 +40,8 @@ def classifier(**changes: Any) -> ClassificationSpec:
     )
 
 
-def trained(experiment: ClassificationSpec, seed: int) -> Outcome:
-    """One trial, trained as any trial is.
+def trained(experiment: AnyExperiment, seed: int) -> dict[str, float]:
+    """Metrics of one trial of any task, trained as any trial is.
 
     Raises:
         RuntimeError: If it diverges.
@@ -51,7 +51,7 @@ def trained(experiment: ClassificationSpec, seed: int) -> Outcome:
     )
     if outcome.status != "completed":
         raise RuntimeError(f"A trial must not diverge, got {outcome} of seed {seed}.")
-    return outcome
+    return outcome.metrics
 
 
 @dataclass(frozen=True)

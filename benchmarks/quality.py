@@ -17,7 +17,7 @@ import torch
 from benchmarks.classifier import EPOCHS, classifier, trained
 from benchmarks.measurement import Measurement
 from benchmarks.original import OriginalTraining
-from benchmarks.workloads import CLASSIFIER, CRITICS, original_turn, to_the_figure, train_ours
+from benchmarks.workloads import CLASSIFIER, CRITICS, original_turn, to_the_figure
 from lnets.errors import DataError
 
 SEEDS = 3
@@ -46,7 +46,7 @@ def _critic(name: str) -> Measurement:
     experiment, figure = to_the_figure(name), CRITICS[name].figure
     ends = []
     for seed in range(SEEDS):
-        metrics = train_ours(experiment, seed)
+        metrics = trained(experiment, seed)
         ends.append((metrics["tightness"], metrics["train_seconds"]))
         print(f"  {name}, seed {seed}: {ends[-1]}", flush=True)
     baseline, told = _original(name)
@@ -99,7 +99,7 @@ def _classifier() -> Measurement | None:
 
 def _classified(seed: int) -> tuple[float, float]:
     """Test cross entropy, and the seconds of training."""
-    metrics = trained(classifier(), seed).metrics
+    metrics = trained(classifier(), seed)
     return metrics["test_loss"], metrics["train_seconds"]
 
 

@@ -61,7 +61,7 @@ def measure() -> list[Measurement]:
 def _epoch() -> Measurement:
     plain = {"linear": {"type": "standard"}, "activation": "relu"}
     ours, theirs = (
-        1 / trained(classifier(model=model, epochs=1), SEED).metrics["steps_per_second"]
+        1 / trained(classifier(model=model, epochs=1), SEED)["steps_per_second"]
         for model in ({}, plain)
     )
     return Measurement("robustness", "a step of an epoch, plain ReLU", ours, theirs, "s")
@@ -69,7 +69,7 @@ def _epoch() -> Measurement:
 
 def _ours(loss: dict[str, Any]) -> tuple[float, float]:
     experiment = classifier(loss=loss, epochs=100, max_train_seconds=SECONDS)
-    metrics = trained(experiment, SEED).metrics
+    metrics = trained(experiment, SEED)
     return metrics["clean_accuracy"], metrics[CERTIFIED]
 
 

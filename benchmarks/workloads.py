@@ -18,7 +18,6 @@ from benchmarks.original import (
 from lnets.specs.load import load_sweep
 from lnets.specs.optim import LinearScheduleSpec
 from lnets.specs.wasserstein import WassersteinSpec
-from lnets.tasks.run import run_trials
 
 SWEEPS = Path(__file__).parents[1] / "sweeps"
 
@@ -65,20 +64,6 @@ def to_the_figure(name: str) -> WassersteinSpec:
     return experiment.model_copy(update={"steps": steps, "optim": optim})
 
 
-def train_ours(experiment: WassersteinSpec, seed: int) -> dict[str, float]:
-    """Metrics of one trial, trained as any trial is; the only function that knows how.
-
-    Raises:
-        RuntimeError: If it diverges.
-    """
-    (outcome,) = run_trials(
-        [experiment], [seed], device="cpu", threads=1, report=lambda trial, step, metrics: None
-    )
-    if outcome.status != "completed":
-        raise RuntimeError(f"A trial must not diverge, got {outcome} of seed {seed}.")
-    return outcome.metrics
-
-
 def our_turn(name: str) -> Turn:
     """Our training, from the start in each turn; a classifier takes epochs of digits."""
     if name == CLASSIFIER:
@@ -87,7 +72,7 @@ def our_turn(name: str) -> Turn:
 
     def turn(steps: int) -> float:
         short = experiment.model_copy(update={"steps": steps, "test_sample_size": 2})
-        return train_ours(short, seed=0)["train_seconds"]
+        return trained(short, seed=0)["train_seconds"]
 
     return turn
 
@@ -96,7 +81,7 @@ def _our_classifier_turn(steps: int) -> float:
     split = {"type": "per_class", "train": 320, "validation": 0}
     epochs = math.ceil(steps / (3200 // BATCH))
     experiment = classifier(data={"dataset": "mnist_5k", "split": split}, epochs=epochs)
-    return steps / trained(experiment, seed=0).metrics["steps_per_second"]
+    return steps / trained(experiment, seed=0)["steps_per_second"]
 
 
 def original_turn(name: str) -> Turn:

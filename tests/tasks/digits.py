@@ -16,6 +16,16 @@ from tests.conftest import CLASSIFIER
 TIMES = ("train_seconds", "steps_per_second", "images_per_second")
 ONE_STEP = {"split": {"type": "per_class", "train": 7, "validation": 1}}
 FEW = {"split": {"type": "per_class", "train": 20, "validation": 10}}
+BJORCK = {"type": "bjorck", "bjorck_iter": 3}
+RESNET = {
+    "type": "lipschitz_resnet",
+    "output_dim": 10,
+    "channels": [4, 4, 8],
+    "blocks": [1, 1, 1],
+    "activation": "maxmin",
+    "conv": {"type": "bjorck_conv2d", "bjorck_iter": 5},
+    "linear": {"type": "bjorck", "bjorck_iter": 5},
+}
 Curve = list[tuple[int, dict[str, float]]]
 
 

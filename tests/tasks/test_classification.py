@@ -16,19 +16,21 @@ from lnets.specs.classification import ClassificationSpec
 from lnets.tasks import classification
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state
 from lnets.tasks.run import run_trials
-from tests.tasks.digits import FEW, ONE_STEP, Curve, equal, figures, numbers, outcome, spec, weights
+from tests.tasks.digits import (
+    BJORCK,
+    FEW,
+    ONE_STEP,
+    RESNET,
+    Curve,
+    equal,
+    figures,
+    numbers,
+    outcome,
+    spec,
+    weights,
+)
 
 pytestmark = pytest.mark.usefixtures("_quick")
-BJORCK = {"type": "bjorck", "bjorck_iter": 3}
-RESNET = {
-    "type": "lipschitz_resnet",
-    "output_dim": 10,
-    "channels": [4, 4, 8],
-    "blocks": [1, 1, 1],
-    "activation": "maxmin",
-    "conv": {"type": "bjorck_conv2d", "bjorck_iter": 5},
-    "linear": {"type": "bjorck", "bjorck_iter": 5},
-}
 WITHOUT_VALIDATION = {"split": {"type": "per_class", "train": 20, "validation": 0}}
 
 

@@ -22,22 +22,12 @@ from lnets.tasks import classification
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.training import Training
-from tests.tasks.digits import FEW, Curve, figures, outcome, spec
+from tests.tasks.digits import BJORCK, FEW, RESNET, Curve, figures, outcome, spec
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("_quick")]
 # Gradients are sums of two halves instead of one sum: that is 1e-7 of them in a step in float32,
 # and grows with every step that follows.
 ORDER_OF_SUMS = 1e-4
-BJORCK = {"type": "bjorck", "bjorck_iter": 3}
-RESNET = {
-    "type": "lipschitz_resnet",
-    "output_dim": 10,
-    "channels": [4, 4, 8],
-    "blocks": [1, 1, 1],
-    "activation": "maxmin",
-    "conv": {"type": "bjorck_conv2d", "bjorck_iter": 5},
-    "linear": BJORCK,
-}
 Ended = tuple[Outcome | None, Curve, Tensor]
 Together = Callable[..., tuple[Ended, Ended]]
 
