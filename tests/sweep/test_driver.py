@@ -82,7 +82,7 @@ def test_a_driver_killed_while_ray_works(
     tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
 ) -> None:
     tiny["experiment"]["steps"] = 400
-    spec = write({**tiny, "seeds": 8})
+    spec = write({**tiny, "seeds": 10, "resources": {"fuse": 1}})  # so that few end together
     store = tmp_path / "store"
     driver = start(spec, store)
     wait_for(lambda: len(ended(store)) >= 3)
@@ -90,7 +90,7 @@ def test_a_driver_killed_while_ray_works(
     descendants = psutil.Process(driver.pid).children(recursive=True)
     driver.kill()
     driver.communicate()
-    assert len(finished) < 16, "the sweep ended before it could be killed"
+    assert len(finished) < 20, "the sweep ended before it could be killed"
     # At once: workers of the killed driver may still be at work, and spool a trial once more.
     committed_before = {key: row["started_at"] for key, row in rows(store).items()}
     driver = start(spec, store)
