@@ -195,7 +195,8 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
         )
 
     alone = len(jobs) == 1
-    checkpoint = store.artifacts(jobs[0].trial_key) / CHECKPOINT if alone else None
+    folders = [store.artifacts(job.trial_key) for job in jobs]
+    checkpoint = folders[0] / CHECKPOINT if alone else None
     outcomes = run_trials(
         [EXPERIMENT.validate_json(job.config) for job in jobs],
         [job.seed for job in jobs],
@@ -203,12 +204,12 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
         threads=group.threads,
         compiled=group.compile,
         report=report,
-        files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint),
+        files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint, folders),
     )
     if not outcomes:
         return []
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        _save(outcome, job, store.artifacts(job.trial_key))
+    for job, outcome, folder in zip(jobs, outcomes, folders, strict=True):
+        _save(outcome, job, folder)
     if checkpoint is not None:
         remove_state(checkpoint)
     return [

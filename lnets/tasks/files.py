@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ class TrialFiles:
     """The weights of a finished trial, by its key."""
     checkpoint: Path | None = None
     """Training that is cut off goes on from here; None starts anew."""
+    folders: Sequence[Path] = ()
+    """Where each trial may leave pictures and their data; empty keeps none."""
 
 
 def _no_weights(trial_key: str) -> Path:
