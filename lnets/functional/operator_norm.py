@@ -9,6 +9,8 @@ from torch import Tensor
 from lnets.functional.tracing import is_tracing
 
 _UNIT_ROUNDOFF = 2.0**-53
+# Squares of singular values this close to 1 need no decomposition.
+_ORTHONORMAL = 1e-9
 
 
 def gamma(operations: int) -> float:
@@ -24,7 +26,9 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[T
     """A number that the largest singular value of a matrix does not exceed, of each matrix.
 
     The float64 singular value plus 2·n·γₙ·‖W‖_F, n the larger side: once for the backward error of
-    LAPACK's singular value decomposition, once for the roundings of this formula itself.
+    LAPACK's singular value decomposition, once for the roundings of this formula itself. Where the
+    smaller Gram matrix G is the identity up to 1e-9, √(1 + ‖G − I‖_F) instead, with the error
+    γₙ·‖W‖_F² of its entries: a product is cheaper, and its roundings are fewer.
 
     Args:
         weight: The matrices as they are used; float32 entries are exact in float64.
@@ -41,8 +45,21 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[T
     matrices = boundable(weight)
     n = max(matrices.shape[-2:])
     frobenius = torch.linalg.matrix_norm(matrices)
+    if not is_tracing():
+        defect = _gram_defect(matrices) + gamma(n) * frobenius.square()
+        if (defect <= _ORTHONORMAL).all():
+            # √(1 + d) ≤ 1 + d/2; the other half is for the roundings of d itself.
+            return (1 + defect).to(weight.device)
     bounds = torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
     return bounds.to(weight.device)
+
+
+def _gram_defect(matrices: Tensor) -> Tensor:
+    """The Frobenius norm of the smaller Gram matrix less the identity, as computed."""
+    wide = matrices if matrices.shape[-2] <= matrices.shape[-1] else matrices.mT
+    gram = wide @ wide.mT
+    gram.diagonal(dim1=-2, dim2=-1).sub_(1)
+    return torch.linalg.matrix_norm(gram)
 
 
 def linf_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch"]:

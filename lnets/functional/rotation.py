@@ -32,19 +32,19 @@ def rotation_linear(
     weight: Float[Tensor, "*replicas out in"],
     rotation: Float[Tensor, "*replicas n n"],
 ) -> Float[Tensor, "*batch out"]:
-    """The product x Wᵀ, with the gradient that a rotation of W has where it is zero.
+    """The product of x with a weight that is rotated to first order, W(I + S), or (I + S)W if tall.
 
-    That is the gradient in R of x·(W exp(½(R − Rᵀ)))ᵀ, of exp(½(R − Rᵀ))·W for a tall W, at R = 0:
+    Its gradient in S is that of x·(V exp(½(R − Rᵀ)))ᵀ in R at R = 0, where V is the rotated weight:
     skew-symmetric up to rounding, with a diagonal of zeros, and computed from thin factors. So any
     optimizer that treats numbers alike by their size, as Adam and momentum do, moves W along the
     orthonormal matrices to first order, with a state that needs no transport. The gradient can be
     differentiated again along the inputs, as gradient penalties need it; along the rotation, the
-    second derivative takes exp(S) for I + S. Under autocast the products are in its dtype.
+    second derivative takes exp(R) for I + R. Under autocast the products are in its dtype.
 
     Args:
         x: Inputs; those of a stack of weights have its dimension in front.
-        weight: Orthonormal rows, or columns where there are fewer; a constant.
-        rotation: R, as large as the longer side, of which only the gradient is of use.
+        weight: W, orthonormal rows, or columns where there are fewer; a constant.
+        rotation: S, skew-symmetric and as large as the longer side.
 
     Source:
         Lezcano-Casado (2019), arXiv:1909.09501.
@@ -55,18 +55,26 @@ def rotation_linear(
 
 
 def _by_products(x: Tensor, weight: Tensor, rotation: Tensor) -> Tensor:
-    zeros = rotation - rotation.detach()
+    before = rotation.detach()
+    zeros = rotation - before
     skew = 0.5 * (zeros - zeros.mT)
     if weight.shape[-2] <= weight.shape[-1]:
-        return (x - x @ skew) @ weight.mT
+        x = x - x @ skew
+        return (x - x @ before) @ weight.mT
     y = x @ weight.mT
+    y = y - y @ before
     return y - y @ skew
 
 
 class _RotationLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, rotation: Tensor) -> Tensor:
-        y = x @ weight.mT
+        # (I + S)ᵀ = I − S; thin products, where to rotate the weight would be a large one.
+        if weight.shape[-2] > weight.shape[-1]:
+            y = x @ weight.mT
+            y = y - y @ rotation
+        else:
+            y = (x - x @ rotation) @ weight.mT
         ctx.save_for_backward(x, weight, rotation, y)
         return y
 
@@ -76,13 +84,18 @@ class _RotationLinear(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _differentiable_gradients(ctx, gradient, x, weight, rotation)
         # Autocast has decided on the dtype of y; autograd brings back that of the inputs.
-        x, weight = x.to(y.dtype), weight.to(y.dtype)
+        x, weight, rotation = (t.to(y.dtype) for t in (x, weight, rotation))
         replicas, tall = weight.shape[:-2], weight.shape[-2] > weight.shape[-1]
         g, xs, ys = gradient, x, y
         if x.ndim != weight.ndim:
             g, xs, ys = (t.reshape(*replicas, -1, t.shape[-1]) for t in (gradient, x, y))
-        gx: Any = g @ weight if ctx.needs_input_grad[0] or not tall else None
-        # GWᵀ = gᵀy and WᵀG = (gW)ᵀx for the gradient G = gᵀx of W; its transpose as a product
+        gx: Any = None
+        if not tall:
+            gx = g @ weight
+            gx = gx + gx @ rotation
+        elif ctx.needs_input_grad[0]:
+            gx = (g + g @ rotation) @ weight
+        # GVᵀ = gᵀy and VᵀG = (gV)ᵀx for the gradient G = gᵀx of V; its transpose as a product
         # too, which is cheaper than to transpose it.
         left, right = (g, ys) if tall else (gx, xs)
         skew = torch.cat((0.5 * left, -0.5 * right), -2).mT @ torch.cat((right, left), -2)

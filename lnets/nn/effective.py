@@ -33,7 +33,7 @@ class EffectiveWeight(nn.Module):
                 "Layers must be built outside torch.inference_mode, whose tensors cannot be "
                 "trained; use torch.no_grad, or build them before."
             )
-        self._kept: tuple[Tensor, int, Tensor] | None = None
+        self._kept: tuple[list[tuple[Tensor, int]], Tensor] | None = None
 
     def map_weight(self, weight: Tensor) -> Tensor:
         """The effective weight in training: differentiable, without side effects.
@@ -56,24 +56,32 @@ class EffectiveWeight(nn.Module):
     def project_(self) -> None:
         """What the layer does to its raw weight after each optimizer update; most do nothing."""
 
+    def sources(self) -> tuple[Tensor, ...]:
+        """The parameters that the effective weight is a function of."""
+        return (self.weight,)
+
     def effective_weight(self) -> Tensor:
         """The weight that the layer applies to its input."""
         weight = self.weight
         if self.training:
             with without_autocast(weight):
                 return self.map_weight(weight)
-        # Tensors that torch.func or torch.compile puts in the weight's place must not be kept.
-        passing = torch.compiler.is_compiling() or not isinstance(weight, nn.Parameter)
-        # Nor those made in inference mode, whose changes torch does not count.
-        passing = passing or weight.is_inference()
-        constant = not (passing or (torch.is_grad_enabled() and weight.requires_grad))
+        sources = self.sources()
+        # Tensors that torch.func or torch.compile puts in the weight's place must not be kept, nor
+        # those made in inference mode, whose changes torch does not count.
+        constant = not torch.compiler.is_compiling() and all(
+            isinstance(source, nn.Parameter)
+            and not source.is_inference()
+            and not (torch.is_grad_enabled() and source.requires_grad)
+            for source in sources
+        )
         kept = self._kept
-        if constant and kept and kept[0] is weight and kept[1] == weight._version:
-            return kept[2]
+        if constant and kept and _unchanged(kept[0], sources):
+            return kept[1]
         with without_autocast(weight):
             proven = self.prove_weight(weight)
         if constant and not is_tracing():
-            self._kept = (weight, weight._version, proven)
+            self._kept = ([(source, source._version) for source in sources], proven)
         return proven
 
     def train(self, mode: bool = True) -> "EffectiveWeight":
@@ -87,6 +95,11 @@ class EffectiveWeight(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}
+
+
+def _unchanged(kept: list[tuple[Tensor, int]], sources: tuple[Tensor, ...]) -> bool:
+    pairs = zip(kept, sources, strict=True)
+    return all(old is now and version == now._version for (old, version), now in pairs)
 
 
 def shrunk_to_one(weight: Tensor, bound: Tensor) -> Tensor:

@@ -103,16 +103,21 @@ def test_the_second_derivative_along_the_rotation_is_as_documented(shape: tuple[
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_what_the_rotation_has_become_does_not_count(shape: tuple[int, int]) -> None:
-    """Between an optimizer's update and `project_`; traced or not."""
+def test_from_a_rotation_it_goes_on_from_the_rotated_weight(shape: tuple[int, int]) -> None:
+    """Traced or not."""
     x, weight, rotation = example(shape)
-    far = torch.randn_like(rotation)
-    assert torch.equal(rotation_linear(x, weight, far), rotation_linear(x, weight, rotation))
-    gradients = [
-        grad(lambda r: rotation_linear(x.detach(), weight, r).sin().sum())(r.detach())
-        for r in (far, rotation)
-    ]
-    assert torch.allclose(*gradients, atol=ROUNDING)
+    skew = torch.randn_like(rotation)
+    skew = (skew - skew.mT).detach().requires_grad_()
+    rotated = rotate(weight, skew).detach()
+    expected = rotation_linear(x, rotated, rotation)
+    y = rotation_linear(x, weight, skew)
+    assert torch.allclose(y, expected, atol=ROUNDING)
+    upstream = torch.randn_like(y)
+    wanted = torch.autograd.grad(expected, (x, rotation), upstream)
+    assert agree(torch.autograd.grad(y, (x, skew), upstream, retain_graph=True), wanted)
+    assert agree(torch.autograd.grad(y, (x, skew), upstream, create_graph=True), wanted)
+    traced = grad(lambda a, s: (rotation_linear(a, weight, s) * upstream).sum(), argnums=(0, 1))
+    assert agree(traced(x.detach(), skew.detach()), wanted)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
