@@ -6,7 +6,7 @@ import json
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.sweep import SweepSpec
 
-BEHAVIOUR_VERSION = 3
+BEHAVIOUR_VERSION = 4
 """Raised whenever the same experiment and seed would give other numbers than before."""
 
 

@@ -9,17 +9,21 @@ from torch import Tensor, nn
 from lnets.build import build_data, build_loss
 from lnets.data.images import ImageData
 from lnets.functional.margins import certified_radius, margins
-from lnets.nn import certify, evaluate_with_error
+from lnets.nn import LipschitzResNet, certify, evaluate_with_error
 from lnets.nn.certificate import Norm
 from lnets.specs.classification import epsilon_value
 from lnets.tasks import certified
 from lnets.tasks.certified import certified_accuracy, evaluate, validate
 from tests.tasks.digits import FEW, outcome, spec
 
-RESTARTS, STEPS = 8, 30
+RESTARTS, STEPS = 4, 20
+# Of which 1,000 are for testing.
+IMAGES = {"dataset": "mnist_5k"}
 # The certificate is of the network in float64. Its logits in float32 are off by less than 1e-5, so
 # that a prediction may turn in float32 only where a thousandth of the radius is as small as that.
 FLOAT32_RADIUS = 0.02
+# Images are evaluated in chunks there, whose float64 sums are in another order.
+CHUNKED = 1e-9
 L_INF = {"norm": "linf", "epsilons": [0.01, 0.05, 0.1]}
 NETWORKS: dict[str, dict[str, Any]] = {
     "orthogonal": {},
@@ -39,7 +43,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "residual": {"model": {"type": "lipschitz_resnet", "output_dim": 10, "channels": [4, 4, 8],
                            "blocks": [1, 1, 1], "activation": "maxmin",
                            "conv": {"type": "bcop_conv2d", "bjorck_iter": 6},
-                           "linear": {"type": "orthogonal"}}, "data": FEW},
+                           "linear": {"type": "orthogonal"}}, "data": IMAGES | FEW},
 }  # fmt: skip
 
 
@@ -53,7 +57,7 @@ class Trained(NamedTuple):
 
 @pytest.fixture(scope="module", params=NETWORKS)
 def trained(request: pytest.FixtureRequest) -> Trained:
-    experiment = spec(**NETWORKS[request.param])
+    experiment = spec(**{"data": IMAGES, **NETWORKS[request.param]})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(certified, "_THROUGHPUT_SECONDS", 0.0)
         ended, _ = outcome(experiment)
@@ -76,7 +80,8 @@ def attack(model: nn.Module, x: Tensor, labels: Tensor, radius: Tensor, norm: No
     """Where an attack by projected gradients, from many places inside the ball, succeeds."""
     radius = radius.view(-1, *[1] * (x.ndim - 1))
     broken = torch.zeros(len(x), dtype=torch.bool)
-    for restart in range(RESTARTS):
+    # Convolutions take thirty times as long.
+    for restart in range(2 if isinstance(model, LipschitzResNet) else RESTARTS):
         generator = torch.Generator().manual_seed(restart)
         noise = torch.randn(x.shape, dtype=x.dtype, generator=generator)
         moved = _inside(noise * radius, radius, norm) * (restart > 0)
@@ -105,6 +110,7 @@ def _inside(moved: Tensor, radius: Tensor, norm: Norm) -> Tensor:
 
 def test_no_attack_inside_the_certified_radius_succeeds(trained: Trained) -> None:
     radius = radii(trained)
+    assert len(radius) == 1000
     for dtype, least in ((torch.float64, 0.0), (torch.float32, FLOAT32_RADIUS)):
         some = (radius > least).nonzero().flatten()
         assert len(some) > 50
@@ -129,7 +135,7 @@ def test_accuracies_are_those_of_the_radii(trained: Trained) -> None:
         accuracies.append(metrics[f"certified_accuracy@{name}"])
         assert accuracies[-1] == float((radius > epsilon).double().mean())
     assert accuracies == sorted(accuracies, reverse=True)
-    assert metrics["median_certified_radius"] == float(radius.median())
+    assert metrics["median_certified_radius"] == pytest.approx(float(radius.median()), rel=CHUNKED)
     assert metrics["empirical_lipschitz"] <= metrics["lipschitz_upper_bound"]
 
 
