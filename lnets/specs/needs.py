@@ -1,0 +1,98 @@
+"""What a sweep needs before it: trials whose results its experiments start from."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from lnets.specs.experiments import AnyExperiment
+from lnets.specs.references import NeedName, references
+from lnets.specs.spec import Broken, Spec, nearest, rule_broken
+
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class NeedSpec(Spec):
+    """A trial that has completed before those that use it start."""
+
+    experiment: AnyExperiment
+    """What the trial does; it may use other needs by their names."""
+    seed: Seed = 0
+    """Of everything random."""
+
+
+class SweepNeedSpec(Spec):
+    """A trial of another sweep that has completed before those that use it start."""
+
+    sweep: str = Field(min_length=1)
+    """The other sweep's file, as seen from the folder of this one."""
+    where: dict[str, Any] = Field(default_factory=dict)
+    """Values of fields that the other sweep searches; they pick one of its configurations."""
+    seed: Seed = 0
+    """Of everything random."""
+
+
+def _written_out(need: Any) -> Any:
+    if isinstance(need, dict) and "sweep" in need:
+        message = (
+            "is read from files only; load the sweep by `load_sweep`, or write `experiment: …`"
+        )
+        raise rule_broken((("sweep",), message))
+    return need
+
+
+Needs = dict[
+    NeedName,
+    Annotated[
+        NeedSpec, BeforeValidator(_written_out, json_schema_input_type=NeedSpec | SweepNeedSpec)
+    ],
+]
+"""By the names that experiments use."""
+
+
+def unknown_names(spec: Spec, needs: Mapping[str, NeedSpec]) -> Iterator[Broken]:
+    """Fields that name what is no need."""
+    for reference in references(spec):
+        name = reference.to
+        if not name.is_key and name not in needs:
+            hint = nearest(name, needs) if needs else f"add `needs: {{{name}: {{experiment: …}}}}`"
+            yield reference.path, f"`{name}` is not a name under this sweep's `needs`; {hint}"
+
+
+def bad_references(spec: Spec, needs: Mapping[str, NeedSpec]) -> Iterator[Broken]:
+    """Fields that name what is no need, or a trial of the wrong kind."""
+    yield from unknown_names(spec, needs)
+    for reference in references(spec):
+        if reference.to in needs:
+            needed = needs[reference.to].experiment
+            reason = reference.section.why_not_from(reference.field, needed)
+            if reason is not None:
+                yield reference.path, f"must not be the need `{reference.to}`, because {reason}"
+
+
+def needed_by(names: Iterable[str], needs: Mapping[str, NeedSpec]) -> list[str]:
+    """These needs and all that they use, each after those that it uses.
+
+    Raises:
+        ValueError: If needs use each other in a circle; the message names it.
+    """
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    waiting, seen = list(names), set[str]()
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            used = names_in(needs[name].experiment, needs)
+            sorter.add(name, *used)
+            waiting += used
+    try:
+        return list(sorter.static_order())
+    except CycleError as error:
+        raise ValueError(" → ".join(reversed(error.args[1]))) from None
+
+
+def names_in(spec: Spec, needs: Mapping[str, NeedSpec]) -> list[str]:
+    """The needs that a spec names, each once."""
+    named = dict.fromkeys(reference.to for reference in references(spec))
+    return [name for name in named if name in needs]
