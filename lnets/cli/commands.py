@@ -101,10 +101,9 @@ def submit(
     if progress.failed or progress.blocked:
         counts = {"failed": progress.failed, "are blocked": progress.blocked}
         found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        again = ", submitting again retries them" if progress.failed else ""
         typer.echo(
-            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons, submitting again "
-            "retries them.",
-            err=True,
+            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
         )
         raise typer.Exit(1)
 

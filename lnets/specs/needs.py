@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from lnets.specs.experiments import AnyExperiment
-from lnets.specs.references import NeedName, references
+from lnets.specs.references import NeedName, TrialReference, references
 from lnets.specs.spec import Broken, Spec, nearest, rule_broken
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -51,24 +51,25 @@ Needs = dict[
 """By the names that experiments use."""
 
 
-def unknown_names(spec: Spec, needs: Mapping[str, NeedSpec]) -> Iterator[Broken]:
-    """Fields that name what is no need."""
-    for reference in references(spec):
-        name = reference.to
-        if not name.is_key and name not in needs:
-            hint = nearest(name, needs) if needs else f"add `needs: {{{name}: {{experiment: …}}}}`"
-            yield reference.path, f"`{name}` is not a name under this sweep's `needs`; {hint}"
-
-
 def bad_references(spec: Spec, needs: Mapping[str, NeedSpec]) -> Iterator[Broken]:
     """Fields that name what is no need, or a trial of the wrong kind."""
-    yield from unknown_names(spec, needs)
     for reference in references(spec):
-        if reference.to in needs:
+        unknown = unknown_name(reference.to, needs)
+        if unknown is not None:
+            yield reference.path, unknown
+        elif reference.to in needs:
             needed = needs[reference.to].experiment
             reason = reference.section.why_not_from(reference.field, needed)
             if reason is not None:
                 yield reference.path, f"must not be the need `{reference.to}`, because {reason}"
+
+
+def unknown_name(to: TrialReference, needs: Mapping[str, NeedSpec]) -> str | None:
+    """What is wrong with a name that is not among the needs; None if nothing is."""
+    if to.is_key or to in needs:
+        return None
+    hint = nearest(to, needs) if needs else f"add `needs: {{{to}: {{experiment: …}}}}`"
+    return f"`{to}` is not a name under this sweep's `needs`; {hint}"
 
 
 def needed_by(names: Iterable[str], needs: Mapping[str, NeedSpec]) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from pydantic import ValidationError
 
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.needs import bad_references, names_in, needed_by, unknown_names
+from lnets.specs.needs import bad_references, names_in, needed_by, unknown_name
 from lnets.specs.overrides import (
     Overrides,
     apply_overrides,
@@ -220,17 +220,19 @@ def _need_rules(sweep: SweepSpec) -> Iterator[Broken]:
     workers = sweep.resources.workers
     for name, need in sweep.needs.items():
         here: Path = ("needs", name, "experiment")
-        for path, message in bad_references(need.experiment, sweep.needs):
-            yield (*here, *path), message
+        for path, wrong in bad_references(need.experiment, sweep.needs):
+            yield (*here, *path), wrong
         reason = need.experiment.why_not_shared(workers) if workers > 1 else None
         if reason is not None:
             yield here, f"cannot be trained by {workers} workers, because {reason}"
-    for path, message in unknown_names(sweep.experiment, sweep.needs):
-        if not keys_that_set(dotted(path), sweep.search):
+    for path, _, to in references(sweep.experiment):
+        message = unknown_name(to, sweep.needs)
+        if message is not None and not keys_that_set(dotted(path), sweep.search):
             yield ("experiment", *path), message
     for where, key, varied in _varied(sweep):
-        for path, message in unknown_names(varied, sweep.needs):
-            if keys_that_set(dotted(path), [key]):
+        for path, _, to in references(varied):
+            message = unknown_name(to, sweep.needs)
+            if message is not None and keys_that_set(dotted(path), [key]):
                 yield where, f"{dotted(path)} {message}"
     try:
         needed_by(sweep.needs, sweep.needs)

@@ -153,6 +153,8 @@ def _configurations(
 
 def _resolved(experiment: ExperimentSpec, named: Mapping[str, Trial]) -> ExperimentSpec:
     """With keys instead of names."""
+    if not named:
+        return experiment  # as of most sweeps, of which some have very many
     return with_references(experiment, lambda to: named[to].trial_key if to in named else to)
 
 
@@ -160,7 +162,8 @@ def _trial(
     experiment: ExperimentSpec, seed: int, name: str, label: str, named: Mapping[str, Trial]
 ) -> Trial:
     keys = {trial.trial_key for trial in named.values()}
-    needs = dict.fromkeys(str(to) for _, _, to in references(experiment) if to in keys)
+    named_here = references(experiment) if keys else ()
+    needs = dict.fromkeys(str(to) for _, _, to in named_here if to in keys)
     key = trial_key(experiment, seed)
     return Trial(key, config_key(experiment), name, label, experiment, seed, tuple(needs))
 

@@ -20,6 +20,7 @@ from lnets.sweep.plan import Plan, Skipped, expected_seconds
 _STATES = {
     "completed": "trained already",
     "diverged": "has diverged, so what uses it is blocked",
+    "blocked": "is blocked, because what it needs has diverged",
     "failed": "trained first, once more because it has failed",
     "missing": "trained first",
     "unused": "not trained, because what uses it is done",
@@ -98,7 +99,7 @@ def preview(plan: Plan, folder: Path) -> Preview:
         len(plan.sweep.seed_list()),
         len(plan.trials),
         len(plan.trials) - len(own),
-        {name: Need(key, _state(key, keys, ended)) for name, key in plan.needs.items()},
+        _needs(plan, keys, ended),
         tuple(own),
         len(make_groups(to_run, resources, workers, ended.failed)),
         tuple(dict.fromkeys(reason for reason in reasons if reason is not None)),
@@ -107,13 +108,20 @@ def preview(plan: Plan, folder: Path) -> Preview:
     )
 
 
-def _state(key: str, to_run: Container[str], ended: Ended) -> str:
-    """How far a needed trial is."""
-    if key in ended.finished:
-        return "completed" if key in ended.completed else "diverged"
-    if key not in to_run:
-        return "unused"
-    return "failed" if key in ended.failed else "missing"
+def _needs(plan: Plan, to_run: Container[str], ended: Ended) -> dict[str, Need]:
+    """How far what a plan needs is, by name."""
+    uses = {trial.trial_key: trial.needs for trial in plan.everything}
+    states: dict[str, str] = {}
+    for key in plan.needs.values():  # each after those that it uses
+        if key in ended.finished:
+            states[key] = "completed" if key in ended.completed else "diverged"
+        elif any(states[other] in ("diverged", "blocked") for other in uses[key]):
+            states[key] = "blocked"
+        elif key in to_run:
+            states[key] = "failed" if key in ended.failed else "missing"
+        else:
+            states[key] = "unused"
+    return {name: Need(key, states[key]) for name, key in plan.needs.items()}
 
 
 def _duration(seconds: float | None) -> str:

@@ -11,9 +11,9 @@ from lnets.sweep.progress import Progress, Watcher
 from lnets.sweep.runner import Group, Job, Result, record_without_result
 
 _ENDINGS = {
-    "failed": "has failed; submitting again tries it again",
-    "diverged": "has diverged; change its experiment",
-    "blocked": "is blocked",
+    "failed": "has failed (trial {}); submitting again tries it again",
+    "diverged": "has diverged (trial {}); change its experiment",
+    "blocked": "is blocked itself (trial {})",
 }
 
 
@@ -97,7 +97,7 @@ class Schedule(Watcher):
         name = next(name for name, its in self._plan.needs.items() if its == key)
         status = self._status(key)
         assert status is not None
-        reason = f"needs `{name}`, which {_ENDINGS[status]} (trial {key})"
+        reason = f"needs `{name}`, which {_ENDINGS[status].format(key)}"
         group = self._group(trials)
         records = [
             record_without_result(job, group.device, "blocked", reason) for job in group.jobs
