@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.references import NeedName, TrialReference, references
-from lnets.specs.spec import Broken, Spec, nearest, rule_broken
+from lnets.specs.spec import Broken, Spec, nearest
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
@@ -33,21 +34,17 @@ class SweepNeedSpec(Spec):
     """Of everything random."""
 
 
-def _written_out(need: Any) -> Any:
-    if isinstance(need, dict) and "sweep" in need:
-        message = (
-            "is read from files only; load the sweep by `load_sweep`, or write `experiment: …`"
-        )
-        raise rule_broken((("sweep",), message))
-    return need
+class _OrOfAnotherSweep:
+    """In files a need may be a trial of another sweep, too, which the loader writes out."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        other = SweepNeedSpec.__pydantic_core_schema__
+        return {"anyOf": [handler(schema), handler(other)]}
 
 
-Needs = dict[
-    NeedName,
-    Annotated[
-        NeedSpec, BeforeValidator(_written_out, json_schema_input_type=NeedSpec | SweepNeedSpec)
-    ],
-]
+Needs = dict[NeedName, Annotated[NeedSpec, _OrOfAnotherSweep()]]
 """By the names that experiments use."""
 
 
@@ -81,7 +78,7 @@ def needed_by(names: Iterable[str], needs: Mapping[str, NeedSpec]) -> list[str]:
     sorter: TopologicalSorter[str] = TopologicalSorter()
     waiting, seen = list(names), set[str]()
     while waiting:
-        name = waiting.pop()
+        name = waiting.pop(0)
         if name not in seen:
             seen.add(name)
             used = names_in(needs[name].experiment, needs)
