@@ -112,7 +112,7 @@ def make_table(store: Store, sweeps: Sequence[SweepTrials], layout: TableSpec) -
     groups: dict[str, list[tuple[dict[str, Any], dict[str, float]]]] = {}
     for key in dict.fromkeys(keys):
         if key in rows and rows[key]["status"] == "completed":
-            config = _named(rows[key]["config"], names)
+            config = _named(rows[key]["config"], names) if names else rows[key]["config"]
             place = json.dumps([[_at(config, path) for path in part] for part in _axes(layout)])
             groups.setdefault(place, []).append((config, rows[key]["metrics"]))
     cells = [

@@ -67,7 +67,7 @@ def load_experiment(file: FilePath) -> AnyExperiment:
 
 
 def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
-    """Read a sweep that is needed by others, which need each other."""
+    """Read a sweep; `through` are the files of those that need it."""
     document = _document(file)
     data = document.data
     through = (*through, file.resolve())

@@ -50,7 +50,7 @@ def write_out(
             continue
         try:
             found = _from_sweep(name, need, read)
-            for double in found.keys() & (needs.keys() - {name}):
+            for double in found.keys() & ({*needs, *written} - {name}):
                 message = f"brings a need `{double}` along; give the one here another name"
                 raise _RefusedError((("sweep",), message))
             written |= found

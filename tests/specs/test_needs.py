@@ -84,7 +84,7 @@ NARROW = {**CLASSIFIER["model"], "layers": [16, 10]}
         ("needs/second/experiment/init_from", "furst", "needs.second.experiment.init_from",
          ["did you mean `first`?"]),
         ("needs/first/experiment/init_from", "second", "needs",
-         ["in a circle", "second → first → second"]),
+         ["in a circle", "first → second → first"]),
         ("needs/first/experiment/init_from", "first", "needs", ["got first → first;"]),
         ("needs/first/experiment", TINY["experiment"], "needs.second.experiment.init_from",
          ["must not be the need `first`", "wasserstein has no classifier"]),
@@ -200,3 +200,11 @@ def test_what_comes_along_must_not_take_a_name(base: dict[str, Any], write: Writ
     del base["needs"]["tuned_first"]
     base["needs"]["Tuned"] = base["needs"]["tuned"]
     assert mistakes(write, base)[0].startswith("needs.Tuned: must be at most 63 small letters")
+
+
+def test_what_comes_along_twice_must_not_have_one_name(base: dict[str, Any], write: Write) -> None:
+    needs = {"tuned_first": {"experiment": CLASSIFIER}}
+    other = {"name": "x", "experiment": {**CLASSIFIER, "init_from": "tuned_first"}, "needs": needs}
+    write(other, "other/like.yaml")
+    base["needs"] = {"a": {"sweep": "other/like.yaml"}, "a_tuned": base["needs"]["tuned"]}
+    assert "brings a need `a_tuned_first` along" in mistakes(write, base)[0]
