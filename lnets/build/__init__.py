@@ -1,6 +1,6 @@
 """Spec -> object: the only place that imports both sides."""
 
-from lnets.build.data import build_data
+from lnets.build.data import build_data, build_sample_images
 from lnets.build.distributions import build_distribution
 from lnets.build.layers import build_activation, build_conv, build_linear
 from lnets.build.losses import build_loss
@@ -25,5 +25,6 @@ __all__ = [
     "build_optimizer",
     "build_projection",
     "build_projections",
+    "build_sample_images",
     "build_schedule",
 ]

