@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lnets.data.images import load_digits
-from lnets.data.splits import halves
+from lnets.data.images import ImageData
 
 
 @runtime_checkable
@@ -73,45 +72,33 @@ class MultiSphericalShell:
 
 
 class ImageSamples:
-    """Real images, pixels in [0, 1]; one half is trained on, the other held out.
+    """Real images, pixels in [0, 1].
 
     Args:
-        classes: Labels of the images to take; None takes all.
+        train: What is trained on.
+        held_out: What is held out, on the same device.
         flatten: Whether samples are vectors; else they are channels × height × width.
-        device: Where the images are kept.
-
-    Raises:
-        ValueError: If there are fewer than four such images.
     """
 
-    def __init__(
-        self,
-        *,
-        classes: Sequence[int] | None = None,
-        flatten: bool = True,
-        device: torch.device,
-    ) -> None:
-        images, labels = load_digits()
-        wanted = torch.isin(labels, torch.tensor(classes)) if classes is not None else labels >= 0
-        # Halves of the whole data set: an image is held out whatever classes are asked for.
-        first, second = (half[wanted[half]] for half in halves(len(images)))
-        if min(len(first), len(second)) < 2:
-            found = len(first) + len(second)
-            raise ValueError(f"At least 4 images must be of classes {classes}, got {found}.")
-        self.diameter = images[0].numel() ** 0.5
-        images = images.flatten(1) if flatten else images
-        self._train = images[first].to(device)
-        self._held_out = images[second].to(device, torch.float64)
+    def __init__(self, train: ImageData, held_out: ImageData, *, flatten: bool = True) -> None:
+        self.train, self._held_out, self._flatten = train, held_out, flatten
+        self.diameter = train.images[0].numel() ** 0.5
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
-        """Images of the training half, drawn with replacement."""
-        picked = torch.randint(len(self._train), (n,), generator=generator, device=generator.device)
-        return self._train[picked]
+        """Images to train on, drawn with replacement."""
+        picked = torch.randint(len(self.train), (n,), generator=generator, device=generator.device)
+        return self._pixels(self.train, picked)
 
     def held_out(self, n: int, generator: Generator) -> Float[Tensor, "m *shape"]:
-        """At most n different images of the other half."""
-        order = torch.randperm(len(self._held_out), generator=generator, device=generator.device)
-        return self._held_out[order[:n]]
+        """At most n different images that are held out."""
+        picked = torch.randperm(len(self._held_out), generator=generator, device=generator.device)[
+            :n
+        ]
+        return self._pixels(self._held_out, picked).double()
+
+    def _pixels(self, data: ImageData, picked: Tensor) -> Tensor:
+        pixels = data.pixels(picked)
+        return pixels.flatten(1) if self._flatten else pixels
 
 
 def known_wasserstein(first: Distribution, second: Distribution) -> float | None:

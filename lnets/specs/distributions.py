@@ -5,7 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lnets.specs.data import DATASETS
+from lnets.specs.data import DATASETS, DatasetName, ImageSize
+from lnets.specs.gan_samples import GanSamplesSpec
 from lnets.specs.spec import Spec, rule_broken
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -57,8 +58,9 @@ class ImageSamplesSpec(Spec):
     """
 
     type: Literal["image_samples"]
-    dataset: Literal["digits"]
+    dataset: DatasetName
     """`digits`: the 1,797 handwritten digits of 8 × 8 pixels that scikit-learn ships."""
+    image_size: ImageSize | None = None
     classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
     """Labels of the images to take; null takes all."""
     flatten: bool = True
@@ -67,12 +69,12 @@ class ImageSamplesSpec(Spec):
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one sample."""
-        return (self.size,) if self.flatten else DATASETS[self.dataset].shape()
+        return (self.size,) if self.flatten else DATASETS[self.dataset].shape(self.image_size)
 
     @property
     def size(self) -> int:
         """Numbers per sample."""
-        return math.prod(DATASETS[self.dataset].shape())
+        return math.prod(DATASETS[self.dataset].shape(self.image_size))
 
     def shares_images_with(self, other: "ImageSamplesSpec") -> bool:
         """Whether an image can be a sample of both."""
@@ -98,5 +100,5 @@ class ImageSamplesSpec(Spec):
 
 
 DistributionSpec = Annotated[
-    MultiSphericalShellSpec | ImageSamplesSpec, Field(discriminator="type")
+    MultiSphericalShellSpec | ImageSamplesSpec | GanSamplesSpec, Field(discriminator="type")
 ]

@@ -11,6 +11,7 @@ from lnets.build import build_critic, build_distribution
 from lnets.data.distributions import Distribution
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
+from lnets.tasks.files import TrialFiles
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.streams import stream_seed
@@ -28,6 +29,8 @@ def train(
     device: torch.device,
     report: Report,
     compiled: bool,
+    files: TrialFiles,
+    distribs: tuple[Distribution, Distribution] | None = None,
 ) -> list[Outcome]:
     """Train critics side by side, then bound the distance on samples that they have not seen.
 
@@ -40,11 +43,17 @@ def train(
         report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
             the training samples of these steps, not divided by a Lipschitz constant.
         compiled: Whether critics are compiled before they are trained.
+        files: Weights of GANs whose images are samples.
+        distribs: Between which they are trained; None is those of the specs.
+
+    Raises:
+        LnetsError: If data or a GAN are not there or do not fit.
     """
-    distribs = (
-        build_distribution(specs[0].distrib1, device),
-        build_distribution(specs[0].distrib2, device),
-    )
+    if distribs is None:
+        distribs = (
+            build_distribution(specs[0].distrib1, device, files.weights),
+            build_distribution(specs[0].distrib2, device, files.weights),
+        )
     run = _Run(specs, seeds, distribs, device, compiled)
     run.train(report)
     outcomes = []
