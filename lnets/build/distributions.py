@@ -64,11 +64,11 @@ def build_image_samples(spec: ImageSamplesSpec, device: torch.device) -> ImageSa
 def _gan_samples(spec: GanSamplesSpec, device: torch.device, weights: Weights) -> Distribution:
     gan, generator = trained_generator(weights(spec.gan))
     data = gan.data
-    if (data.dataset, data.image_size) != (spec.dataset, spec.image_size):
+    known, asked = ((d.dataset, list(d.image_shape)) for d in (data, spec))
+    if asked != known:
         raise TrialError(
-            "dataset and image_size of gan_samples must be those of its GAN, "
-            f"{data.dataset} and {data.image_size}, got {spec.dataset} and {spec.image_size}; "
-            "change them"
+            f"dataset and image_size of gan_samples must be those of its GAN, {known[0]} of shape "
+            f"{known[1]}, got {asked[0]} of shape {asked[1]}; change them"
         )
     if spec.side == "real":
         return build_image_samples(data.samples(flatten=spec.flatten), device)
