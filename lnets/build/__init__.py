@@ -1,11 +1,7 @@
 """Spec -> object: the only place that imports both sides."""
 
-from lnets.build.data import build_data
-from lnets.build.distributions import (
-    build_distribution,
-    build_gan_samples,
-    build_image_samples,
-)
+from lnets.build.data import build_data, build_gan_images, build_sample_images
+from lnets.build.distributions import build_distribution, build_gan_samples
 from lnets.build.layers import build_activation, build_conv, build_linear
 from lnets.build.losses import build_loss
 from lnets.build.models import (
@@ -28,14 +24,15 @@ __all__ = [
     "build_critic",
     "build_data",
     "build_distribution",
+    "build_gan_images",
     "build_gan_samples",
     "build_generator",
-    "build_image_samples",
     "build_linear",
     "build_loss",
     "build_model",
     "build_optimizer",
     "build_projection",
     "build_projections",
+    "build_sample_images",
     "build_schedule",
 ]

@@ -5,19 +5,29 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from lnets.build.data import build_data
+from lnets.build.data import build_gan_images, build_sample_images
 from lnets.build.trials import Weights, trained_generator
-from lnets.data.distributions import Distribution, ImageSamples, MultiSphericalShell
+from lnets.data.distributions import (
+    Distribution,
+    Gaussian,
+    ImageSamples,
+    MultiSphericalShell,
+    PointCloud,
+)
 from lnets.data.gan_samples import GanSamples
+from lnets.data.min_funnels import MinFunnels
+from lnets.data.point_clouds import read_points
 from lnets.errors import TrialError
-from lnets.specs.data import DataSpec, FractionSplitSpec
 from lnets.specs.distributions import (
     DistributionSpec,
+    GanSamplesSpec,
+    GaussianSpec,
     ImageSamplesSpec,
+    MinFunnelsSpec,
     MultiSphericalShellSpec,
 )
 from lnets.specs.gan import GanSpec
-from lnets.specs.gan_samples import GanSamplesSpec
+from lnets.specs.point_cloud import PointCloudSpec
 
 
 def build_distribution(
@@ -31,7 +41,8 @@ def build_distribution(
         weights: Finds the GAN that some are samples of.
 
     Raises:
-        LnetsError: If data or a GAN are not there, are damaged, or do not fit the spec.
+        DataError: If its data are not there, or are not what the spec says.
+        TrialError: If its GAN is not there, or is not what the spec says.
     """
     match spec:
         case MultiSphericalShellSpec():
@@ -42,45 +53,41 @@ def build_distribution(
                 empty_dim=spec.empty_dim,
                 reshape_to_grid=spec.reshape_to_grid,
             )
+        case GaussianSpec():
+            return Gaussian(dim=spec.dim, mean=spec.mean, std=spec.std, device=device)
+        case MinFunnelsSpec():
+            return MinFunnels(
+                side=spec.side,
+                dim=spec.dim,
+                num_funnels=spec.num_funnels,
+                degree=spec.degree,
+                funnel_seed=spec.funnel_seed,
+                device=device,
+            )
         case ImageSamplesSpec():
-            return build_image_samples(spec, device)
+            images = build_sample_images(
+                spec.dataset,
+                device,
+                image_size=spec.image_size,
+                classes=spec.classes,
+                max_images=spec.max_images,
+            )
+            return ImageSamples(*images, flatten=spec.flatten)
         case GanSamplesSpec():
             return _gan_samples(spec, device, weights)
+        case PointCloudSpec():
+            points = read_points(spec.file, dim=spec.dim, support=spec.support, sha256=spec.sha256)
+            return PointCloud(points, support=spec.support, device=device)
         case _:
             assert_never(spec)
 
 
-def build_image_samples(spec: ImageSamplesSpec, device: torch.device) -> ImageSamples:
-    """Real images."""
-    data = DataSpec(
-        dataset=spec.dataset,
-        image_size=spec.image_size,
-        split=FractionSplitSpec(type="fraction", train=1.0, validation=0.0),
-    )
-    splits = build_data(data, device)
-    return ImageSamples(splits.train, splits.test, flatten=spec.flatten)
-
-
-def _gan_samples(spec: GanSamplesSpec, device: torch.device, weights: Weights) -> Distribution:
-    gan, generator = trained_generator(weights(spec.gan))
-    data = gan.data
-    known, asked = ((d.dataset, list(d.image_shape)) for d in (data, spec))
-    if asked != known:
-        raise TrialError(
-            f"dataset and image_size of gan_samples must be those of its GAN, {known[0]} of shape "
-            f"{known[1]}, got {asked[0]} of shape {asked[1]}; change them"
-        )
-    if spec.side == "real":
-        return build_image_samples(data.samples(flatten=spec.flatten), device)
-    return build_gan_samples(gan, generator.to(device), flatten=spec.flatten)
-
-
 def build_gan_samples(spec: GanSpec, generator: nn.Module, *, flatten: bool) -> GanSamples:
-    """What a generator makes of noise.
+    """What the generator of a GAN makes of noise.
 
     Args:
-        spec: Its GAN.
-        generator: On its device.
+        spec: The GAN.
+        generator: Trained, on its device.
         flatten: Whether samples are vectors.
     """
     return GanSamples(
@@ -89,3 +96,16 @@ def build_gan_samples(spec: GanSpec, generator: nn.Module, *, flatten: bool) -> 
         image_shape=spec.data.image_shape,
         flatten=flatten,
     )
+
+
+def _gan_samples(spec: GanSamplesSpec, device: torch.device, weights: Weights) -> Distribution:
+    gan, generator = trained_generator(weights(spec.gan))
+    known, asked = ((d.dataset, list(d.image_shape)) for d in (gan.data, spec))
+    if asked != known:
+        raise TrialError(
+            f"dataset and image_size of gan_samples must be those of its GAN, {known[0]} of shape "
+            f"{known[1]}, got {asked[0]} of shape {asked[1]}; change them"
+        )
+    if spec.side == "real":
+        return ImageSamples(*build_gan_images(gan.data, device), flatten=spec.flatten)
+    return build_gan_samples(gan, generator.to(device), flatten=spec.flatten)

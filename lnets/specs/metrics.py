@@ -25,12 +25,32 @@ WASSERSTEIN = {
         "higher",
     ),
     "wasserstein_exact": Metric(
-        "exact distance: of the distributions where a formula is known, else of the held-out "
-        "samples by linear programming",
+        "exact distance: of the distributions where it is known, else of the held-out samples",
+        "input units",
+        None,
+    ),
+    "wasserstein_exact_error": Metric(
+        "standard error of wasserstein_exact, where that is a mean over random points",
+        "input units",
+        None,
+    ),
+    "wasserstein_exact_sample": Metric(
+        "exact distance of the held-out samples by linear programming; the estimate is at most it",
         "input units",
         None,
     ),
     "tightness": Metric("wasserstein_estimate / wasserstein_exact", "1", "higher"),
+    "gradient_cosine": Metric(
+        "mean cosine between the critic's gradient and that of every optimal critic",
+        "1",
+        "higher",
+    ),
+    "gradient_error": Metric(
+        "mean squared distance between the normalized critic's gradient and that of every optimal "
+        "critic",
+        "1",
+        "lower",
+    ),
     "lipschitz_upper_bound": Metric(
         "proven Lipschitz constant of the critic", "output per input unit", None
     ),

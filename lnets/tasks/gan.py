@@ -8,8 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_gan_samples, build_image_samples
-from lnets.data.images import ImageData
+from lnets.build import build_gan_images, build_gan_samples
+from lnets.build.data import SampleImages
+from lnets.data.distributions import ImageSamples
 from lnets.nn import certify
 from lnets.specs.gan import GanSpec
 from lnets.tasks import wasserstein
@@ -45,7 +46,7 @@ def train(
         LnetsError: If the data are not there or do not fit.
     """
     (spec,), (seed,) = specs, seeds
-    images = build_image_samples(spec.data.samples(flatten=False), device).train
+    images = build_gan_images(spec.data, device)
     run = _Run(spec, seed, images, device, report, compiled, files)
     if not run.resume():
         run = _Run(spec, seed, images, device, report, compiled, files)
@@ -71,16 +72,17 @@ class _Run:
         self,
         spec: GanSpec,
         seed: int,
-        images: ImageData,
+        images: SampleImages,
         device: torch.device,
         report: Report,
         compiled: bool,
         files: TrialFiles,
     ) -> None:
-        self._spec, self._seed, self._images, self._told = spec, seed, images, report
+        self._spec, self._seed, self._told = spec, seed, report
+        self._images, self._held_out = images
         self._device, self._checkpoint = device, files.checkpoint
-        self._batch = min(spec.batch_size, len(images))
-        self._steps_per_epoch = len(images) // self._batch
+        self._batch = min(spec.batch_size, len(self._images))
+        self._steps_per_epoch = len(self._images) // self._batch
         steps = spec.epochs * self._steps_per_epoch
         self._gan = Adversaries(spec, seed, steps, device, compiled=compiled)
         self._pictures = Pictures(files.folders, spec.generator.noise_dim, seed, device)
@@ -220,7 +222,7 @@ class _Run:
             compiled=False,
             files=NO_FILES,
             distribs=(
-                build_image_samples(self._spec.data.samples(flatten=flatten), self._device),
+                ImageSamples(self._images, self._held_out, flatten=flatten),
                 build_gan_samples(self._spec, generator, flatten=flatten),
             ),
         )

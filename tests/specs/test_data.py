@@ -84,7 +84,7 @@ def test_what_index_files_say_is_part_of_the_spec(files: dict[str, Any], tmp_pat
     with pytest.raises(SpecError, match="have changed since"):
         spec.split.read()
     (message,) = mistakes(spec.model_dump())
-    assert message.startswith("split.sha256: must be that of the files in `folder`")
+    assert message.startswith("split.sha256: must be that of the content of `folder`")
     changed = DataSpec.model_validate(files)
     assert changed.model_dump_json() != spec.model_dump_json()
 

@@ -12,7 +12,7 @@ from torch import Generator
 
 from lnets.build import build_distribution
 from lnets.errors import TrialError
-from lnets.specs.gan_samples import GanSamplesSpec
+from lnets.specs.distributions import GanSamplesSpec, ImageSamplesSpec
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.run import run_trials
@@ -122,7 +122,8 @@ def test_generated_samples_are_the_generators_in_evaluation(trained: Any) -> Non
 def test_real_samples_are_those_of_image_samples(trained: Any) -> None:
     _, files = trained
     real = build_distribution(samples("real"), CPU, files.weights)
-    images = build_distribution(spec("WGAN").data.samples(flatten=True), CPU, NO_FILES.weights)
+    images = ImageSamplesSpec(type="image_samples", dataset="digits")
+    images = build_distribution(images, CPU, NO_FILES.weights)
     for name in ("sample", "held_out"):
         one, other = (getattr(d, name)(40, Generator().manual_seed(1)) for d in (real, images))
         assert torch.equal(one, other)
