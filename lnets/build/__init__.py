@@ -1,10 +1,15 @@
 """Spec -> object: the only place that imports both sides."""
 
-from lnets.build.data import build_data, build_sample_images
-from lnets.build.distributions import build_distribution
+from lnets.build.data import build_data, build_gan_images, build_sample_images
+from lnets.build.distributions import build_distribution, build_gan_samples
 from lnets.build.layers import build_activation, build_conv, build_linear
 from lnets.build.losses import build_loss
-from lnets.build.models import build_classifier, build_critic, build_model
+from lnets.build.models import (
+    build_classifier,
+    build_critic,
+    build_generator,
+    build_model,
+)
 from lnets.build.training import (
     build_optimizer,
     build_projection,
@@ -19,6 +24,9 @@ __all__ = [
     "build_critic",
     "build_data",
     "build_distribution",
+    "build_gan_images",
+    "build_gan_samples",
+    "build_generator",
     "build_linear",
     "build_loss",
     "build_model",

@@ -19,6 +19,7 @@ from lnets.specs.data import (
     SplitSpec,
     data_folder,
 )
+from lnets.specs.gan import GanDataSpec
 from lnets.specs.index_files import write_indices
 from lnets.specs.spec import nearest
 
@@ -65,6 +66,17 @@ def build_sample_images(
     """
     root = data_folder().absolute()
     return _sampled(dataset, root, image_size, classes, max_images, device)
+
+
+def build_gan_images(spec: GanDataSpec, device: torch.device) -> SampleImages:
+    """What a GAN is trained on, and what it never sees.
+
+    Raises:
+        DataError: As `build_sample_images` does.
+    """
+    return build_sample_images(
+        spec.dataset, device, image_size=spec.image_size, max_images=spec.max_images
+    )
 
 
 def open_source(

@@ -15,6 +15,7 @@ from lnets.nn.linear import (
 )
 from lnets.nn.networks.fully_connected import FullyConnected
 from lnets.nn.networks.fully_conv import FullyConv
+from lnets.nn.networks.generator import ImageGenerator
 from lnets.nn.networks.images import ImageShape, max_min
 from lnets.nn.networks.infogan import InfoGanDiscriminator
 from lnets.nn.networks.lenet import LeNet
@@ -40,6 +41,7 @@ __all__ = [
     "FullyConv",
     "GroupSort",
     "Householder",
+    "ImageGenerator",
     "ImageShape",
     "InfoGanDiscriminator",
     "LInfProjectedConv2d",

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.layers import BjorckFields
+from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
 from lnets.specs.model import ModelSpec
@@ -260,13 +260,7 @@ def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
     """Fields that keep a network's bound in one norm, and leave no useful one in others."""
     for name in ("linear", "conv"):
         kind = getattr(getattr(spec.model, name, None), "type", "standard")
-        if _norm_of(kind) == norm:
+        if norm_kept(kind) == norm:
             yield f"model.{name} ({kind})"
-    if spec.per_update_proj is not None and _norm_of(spec.per_update_proj.type) == norm:
+    if spec.per_update_proj is not None and norm_kept(spec.per_update_proj.type) == norm:
         yield f"per_update_proj ({spec.per_update_proj.type})"
-
-
-def _norm_of(kind: str) -> str | None:
-    if kind.startswith("standard"):
-        return None
-    return "linf" if kind.startswith("l_inf") else "l2"

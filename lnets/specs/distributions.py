@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.data import DATASETS, DatasetName, ImageSize, bad_image_size
 from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
+from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -91,10 +92,9 @@ class ImageSamplesSpec(Spec):
 
     def why_dependent(self, other: Spec) -> str | None:
         """The rule that is broken where an image can be a sample of both; None if none can."""
-        if not isinstance(other, ImageSamplesSpec):
-            return None
-        # The images of mnist_5k are some of MNIST's.
-        if self.dataset.removesuffix("_5k") != other.dataset.removesuffix("_5k"):
+        if isinstance(other, GanSamplesSpec):
+            return other.why_dependent(self)
+        if not isinstance(other, ImageSamplesSpec) or _family(self) != _family(other):
             return None
         every = range(DATASETS[self.dataset].num_classes)
         if set(self.classes or every).isdisjoint(other.classes or every):
@@ -124,6 +124,68 @@ class ImageSamplesSpec(Spec):
                 )
                 return ("classes",), message
         return None
+
+
+class GanSamplesSpec(Spec):
+    """Images that a trained GAN generates, or real images beside them, pixels in [0, 1]."""
+
+    type: Literal["gan_samples"]
+    gan: TrialReference
+    """The trained GAN."""
+    side: Literal["generated", "real"]
+    """`generated`: independent samples of its generator in evaluation mode; `real`: the images of
+    its data set, of which it has seen those to train on only."""
+    dataset: DatasetName
+    """Data set that the GAN was trained on."""
+    image_size: ImageSize | None = None
+    """Height and width where those of the data set differ, as in the GAN's `data`."""
+    flatten: bool = True
+    """Whether samples are vectors; false keeps images: (channels, height, width)."""
+
+    @property
+    def image_shape(self) -> Shape:
+        """Channels, height and width."""
+        return DATASETS[self.dataset].shape(self.image_size)
+
+    @property
+    def shape(self) -> Shape:
+        """Of one sample."""
+        return (self.size,) if self.flatten else self.image_shape
+
+    @property
+    def size(self) -> int:
+        """Numbers per sample."""
+        return math.prod(self.image_shape)
+
+    def why_dependent(self, other: Spec) -> str | None:
+        """The rule that is broken where held-out images of one have shaped the other."""
+        if isinstance(other, GanSamplesSpec) and self.side == "generated" != other.side:
+            return other.why_dependent(self)
+        if self.side == "real":
+            images = ImageSamplesSpec(
+                type="image_samples", dataset=self.dataset, image_size=self.image_size
+            )
+            return images.why_dependent(other)
+        if not isinstance(other, ImageSamplesSpec) or other.dataset == self.dataset:
+            return None
+        if _family(self) != _family(other):
+            return None
+        return (
+            "must be independent of distrib1, but a GAN may have been trained on what is held out: "
+            f"{self.dataset} and {other.dataset} share images; take {self.dataset} for both"
+        )
+
+    @model_validator(mode="after")
+    def _images_have_a_size(self) -> Self:
+        problem = bad_image_size(self.dataset, self.image_size)
+        if problem is not None:
+            raise rule_broken(problem)
+        return self
+
+
+def _family(images: ImageSamplesSpec | GanSamplesSpec) -> str:
+    """Where images come from: those of mnist_5k are some of MNIST's."""
+    return images.dataset.removesuffix("_5k")
 
 
 class GaussianSpec(Spec):
@@ -188,6 +250,11 @@ class MinFunnelsSpec(Spec):
 
 
 DistributionSpec = Annotated[
-    MultiSphericalShellSpec | ImageSamplesSpec | GaussianSpec | MinFunnelsSpec | PointCloudSpec,
+    MultiSphericalShellSpec
+    | ImageSamplesSpec
+    | GanSamplesSpec
+    | GaussianSpec
+    | MinFunnelsSpec
+    | PointCloudSpec,
     Field(discriminator="type"),
 ]

@@ -113,7 +113,49 @@ CERTIFIED = "certified_accuracy@"
 """What a metric begins with that is the certified accuracy at an epsilon."""
 
 
-KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION
+QUALITY = {
+    "quality_wasserstein_estimate": Metric(
+        "distance of the generator from held-out images that the critic of `quality` finds: its "
+        "dual value, divided by its Lipschitz constant",
+        "pixels",
+        "lower",
+    ),
+    "quality_wasserstein_lower_bound": Metric(
+        "the estimate minus its one-sided confidence width: the generator is at least so far from "
+        "the data, with probability 0.95",
+        "pixels",
+        "lower",
+    ),
+    "quality_wasserstein_exact": Metric(
+        "exact distance of generated and held-out images, by linear programming", "pixels", "lower"
+    ),
+    "quality_tightness": Metric(
+        "quality_wasserstein_estimate / quality_wasserstein_exact", "1", "higher"
+    ),
+    "quality_lipschitz_upper_bound": Metric(
+        "proven Lipschitz constant of the critic of `quality`", "output per input unit", None
+    ),
+    "quality_train_seconds": Metric("wall time of training the critic of `quality`", "s", "lower"),
+}
+"""What begins with `quality_` is what a Wasserstein trial calls the rest."""
+FEATURES = {
+    "kernel_distance": Metric(
+        "squared maximum mean discrepancy of the classifier's features of generated and held-out "
+        "images, unbiased, for a cubic kernel",
+        "1",
+        "lower",
+    ),
+    "frechet_distance": Metric(
+        "Fréchet distance of normal distributions fitted to these features", "1", "lower"
+    ),
+}
+GAN = {
+    "train_seconds": WASSERSTEIN["train_seconds"],
+    "seconds_per_epoch": Metric("wall time of the training loop per epoch", "s", "lower"),
+    "steps_per_second": Metric("updates of the critic per second", "1/s", "higher"),
+}
+
+KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN
 """Metrics of all tasks that have one name."""
 
 

@@ -14,6 +14,7 @@ Activation = Literal[
     "householder",
     "n_activation",
     "relu",
+    "leaky_relu",
     "abs",
     "tanh",
     "sigmoid",
@@ -72,8 +73,15 @@ class NetworkSpec(Spec):
         """Why several such networks must be trained one by one; None if they need not."""
         return "only fully connected networks are trained together"
 
+    @property
+    def normalizes_batches(self) -> bool:
+        """Whether what comes out of an input depends on the others of its batch in training."""
+        return False
+
     def why_not_split(self) -> str | None:
         """Why a batch cannot be split between processes; None if it can."""
+        if self.normalizes_batches:
+            return "batch normalisation is of whole batches"
         if any(getattr(self, name, 0) for name in ("dropout", "input_dropout")):
             return "dropout draws masks for whole batches"
         return None

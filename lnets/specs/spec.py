@@ -38,6 +38,15 @@ class Spec(BaseModel):
         return None
 
 
+def frozen(value: Any) -> Any:
+    """Lists as tuples, as the loader gives them and fields want them, where data come from JSON."""
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {name: frozen(item) for name, item in value.items()}
+    return value
+
+
 def rule_broken(*problems: Broken) -> PydanticCustomError:
     """An error of rules that span fields, each reported at the field which should change.
 

@@ -108,9 +108,11 @@ class SweepSpec(Spec):
 
     def objectives(self) -> tuple[ObjectiveSpec, ...]:
         """What is best; the first metric of the task where the file does not say."""
-        return self.algorithm.objectives or (
-            ObjectiveSpec(maximize=next(iter(self.experiment.metrics))),
-        )
+        if self.algorithm.objectives:
+            return self.algorithm.objectives
+        name, metric = next(iter(self.experiment.metrics.items()))
+        lower = metric.better == "lower"
+        return (ObjectiveSpec(minimize=name) if lower else ObjectiveSpec(maximize=name),)
 
     def table_layout(self) -> TableSpec:
         """The table that the file asks for, or the obvious one."""

@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lnets.specs.distributions import DistributionSpec, ImageSamplesSpec
+from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
@@ -52,7 +52,7 @@ class WassersteinSpec(ExperimentSpec):
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
         problems = [*self._bad_distributions(), *self._bad_epochs()]
-        problems = problems or [*self._bad_critic()]
+        problems = problems or [*bad_critic(self.model, self.distrib1.shape)]
         if problems:
             raise rule_broken(*problems)
         return self
@@ -64,7 +64,7 @@ class WassersteinSpec(ExperimentSpec):
                 f"{self.distrib2.shape} and {self.distrib1.shape}"
             )
             yield ("distrib2",), message
-        elif isinstance(self.distrib1, (ImageSamplesSpec, PointCloudSpec)):
+        elif isinstance(self.distrib1, (ImageSamplesSpec, GanSamplesSpec, PointCloudSpec)):
             rule = self.distrib1.why_dependent(self.distrib2)
             if rule is not None:
                 yield ("distrib2",), rule
@@ -77,12 +77,13 @@ class WassersteinSpec(ExperimentSpec):
             )
             yield ("epoch_steps",), message
 
-    def _bad_critic(self) -> Iterator[Broken]:
-        shape = self.distrib1.shape
-        misfits = self.model.misfits(shape)
-        yield from ((("model", *path), message) for path, message in misfits)
-        if not misfits and self.model.output_shape(shape)[0] != 1:
-            outputs = getattr(self.model, self.model.OUTPUT)
-            verb = "end in" if isinstance(outputs, tuple) else "be"
-            message = f"must {verb} 1, because a critic has one output, got {show(outputs)}"
-            yield ("model", self.model.OUTPUT), message
+
+def bad_critic(model: ModelSpec, shape: Shape) -> Iterator[Broken]:
+    """Why a network cannot be a critic of samples of a shape; paths begin with `model`."""
+    misfits = model.misfits(shape)
+    yield from ((("model", *path), message) for path, message in misfits)
+    if not misfits and model.output_shape(shape)[0] != 1:
+        outputs = getattr(model, model.OUTPUT)
+        verb = "end in" if isinstance(outputs, tuple) else "be"
+        message = f"must {verb} 1, because a critic has one output, got {show(outputs)}"
+        yield ("model", model.OUTPUT), message

@@ -34,7 +34,7 @@ class TrialFiles:
 
 
 def _no_weights(trial_key: str) -> Path:
-    raise TrialError(f"init_from needs a store that has the trial {trial_key}, got none")
+    raise TrialError(f"trial {trial_key} must be in a store, got none; submit a sweep instead")
 
 
 NO_FILES = TrialFiles(_no_weights)

@@ -12,10 +12,11 @@ from lnets.data.distributions import Distribution
 from lnets.functional.transport import check_memory
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
+from lnets.tasks.files import TrialFiles
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.streams import stream_seed
-from lnets.tasks.training import Training
+from lnets.tasks.training import Training, is_finite
 
 # Samples are drawn for many steps at once, as many as hold about this many numbers.
 _NUMBERS_AT_ONCE = 1 << 18
@@ -29,6 +30,8 @@ def train(
     device: torch.device,
     report: Report,
     compiled: bool,
+    files: TrialFiles,
+    distribs: tuple[Distribution, Distribution] | None = None,
 ) -> list[Outcome]:
     """Train critics side by side, then bound the distance on samples that they have not seen.
 
@@ -41,26 +44,29 @@ def train(
         report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
             the training samples of these steps, not divided by a Lipschitz constant.
         compiled: Whether critics are compiled before they are trained.
+        files: Weights of GANs whose images are samples.
+        distribs: Between which they are trained; None builds those of the specs.
 
     Raises:
-        DataError: If the data of a distribution are not there, or are not what the spec says.
+        LnetsError: If the data of a distribution, or its GAN, are not there, or are not what the
+            spec says.
         MemoryError: If the exact distance of the held-out samples does not fit into memory.
     """
     common = specs[0]
     if common.test_sample_size <= common.exact_points:  # else it is only known after training
         check_memory(common.test_sample_size, common.test_sample_size)
-    distribs = (
-        build_distribution(common.distrib1, device),
-        build_distribution(common.distrib2, device),
-    )
+    if distribs is None:
+        distribs = (
+            build_distribution(common.distrib1, device, files.weights),
+            build_distribution(common.distrib2, device, files.weights),
+        )
     run = _Run(specs, seeds, distribs, device, compiled)
     run.train(report)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
-        finite = all(torch.isfinite(tensor).all() for tensor in critic.state_dict().values())
         bounds = {}
-        if finite and i in run.alive:
+        if is_finite(critic) and i in run.alive:
             held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
             bounds = evaluate(critic, *distribs, spec.test_sample_size, spec.exact_points, held_out)
         if bounds and all(math.isfinite(value) for value in bounds.values()):
