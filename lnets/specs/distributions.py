@@ -1,7 +1,7 @@
 """Distributions between which Wasserstein distances are estimated."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
 from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
+
+if TYPE_CHECKING:
+    from lnets.specs.experiment import ExperimentSpec
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Deviation = Annotated[float, Field(gt=0, le=1e6)]
@@ -174,6 +177,14 @@ class GanSamplesSpec(Spec):
             "must be independent of distrib1, but a GAN may have been trained on what is held out: "
             f"{self.dataset} and {other.dataset} share images; take {self.dataset} for both"
         )
+
+    def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
+        """Images are those of a GAN, and of its size."""
+        data: Any = getattr(needed, "data", None)
+        if needed.task != "gan":
+            return f"a trial of {needed.task} has no generator"
+        mine, its = ((own.dataset, own.image_size) for own in (self, data))
+        return None if mine == its else f"it is trained on {show(its)}, and this is {show(mine)}"
 
     @model_validator(mode="after")
     def _images_have_a_size(self) -> Self:
