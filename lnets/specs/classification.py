@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
 from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
@@ -113,6 +114,8 @@ class ClassificationSpec(ExperimentSpec):
     """Key of a finished trial of the same store whose weights training starts from."""
     certificate: CertificateSpec = CertificateSpec()
     """Against what the trained classifier is certified."""
+    singular_values: SingularValuesSpec | None = None
+    """When singular values of the classifier's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, ImageSamplesSpec
 from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
@@ -33,6 +34,10 @@ class WassersteinSpec(ExperimentSpec):
     test_sample_size: int = Field(2048, ge=2, le=1_000_000)
     """Held-out samples of each distribution for the final bound; of real images, at most those
     held out."""
+    landscape: LandscapeSpec | None = None
+    """Where the critic is evaluated for figures; null leaves them out."""
+    singular_values: SingularValuesSpec | None = None
+    """When singular values of the critic's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -46,7 +51,7 @@ class WassersteinSpec(ExperimentSpec):
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        problems = [*self._bad_distributions(), *self._bad_epochs()]
+        problems = [*self._bad_distributions(), *self._bad_epochs(), *self._bad_landscape()]
         problems = problems or [*self._bad_critic()]
         if problems:
             raise rule_broken(*problems)
@@ -77,6 +82,11 @@ class WassersteinSpec(ExperimentSpec):
                 "add `epoch_steps: …`"
             )
             yield ("epoch_steps",), message
+
+    def _bad_landscape(self) -> Iterator[Broken]:
+        if self.landscape is not None:
+            for path, message in bad_landscape(self.landscape, self.distrib1.size):
+                yield ("landscape", *path), message
 
     def _bad_critic(self) -> Iterator[Broken]:
         shape = self.distrib1.shape

@@ -48,7 +48,9 @@ def run_trials(
     match experiments[0]:
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
-            return wasserstein.train(critics, seeds, device=where, report=report, compiled=compiled)
+            return wasserstein.train(
+                critics, seeds, device=where, report=report, compiled=compiled, files=files
+            )
         case ClassificationSpec():
             classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
             return classification.train(
