@@ -31,9 +31,7 @@ def conv_singular_values(
     Source:
         Sedghi, Gupta, Long (2019), arXiv:1805.10408.
     """
-    counts = [
-        max(_FREQUENCIES, -(-k // s)) for k, s in zip(kernel.shape[2:], stride, strict=True)
-    ]
+    counts = [max(_FREQUENCIES, -(-k // s)) for k, s in zip(kernel.shape[2:], stride, strict=True)]
     size = [n * s for n, s in zip(counts, stride, strict=True)]
     transform = torch.fft.fft2(kernel, s=size)
     apart = transform.unflatten(3, (stride[1], counts[1])).unflatten(2, (stride[0], counts[0]))

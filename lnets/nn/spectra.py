@@ -29,8 +29,7 @@ def singular_values(model: nn.Module) -> dict[str, Tensor]:
         return {
             name or "(root)": _values(layer).sort(descending=True).values
             for name, layer in model.named_modules()
-            if isinstance(layer, _Dense)
-            or (isinstance(layer, _Convolution) and layer.groups == 1)
+            if isinstance(layer, _Dense) or (isinstance(layer, _Convolution) and layer.groups == 1)
         }
 
 

@@ -109,7 +109,7 @@ def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_suffix(f".{os.getpid()}")
     with temporary.open("wb") as stream:
-        np.savez(stream, **arrays)
+        np.savez(stream, **dict[str, Any](arrays))
     temporary.replace(file)
 
 

@@ -17,7 +17,7 @@ from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
-from lnets.tasks.training import Training
+from lnets.tasks.training import Training, is_finite
 from lnets.tasks.watching import Watcher, watch
 
 # Samples are drawn for many steps at once, as many as hold about this many numbers.
@@ -62,9 +62,8 @@ def train(
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
-        finite = all(torch.isfinite(tensor).all() for tensor in critic.state_dict().values())
         bounds = {}
-        if finite and i in run.alive:
+        if is_finite(critic) and i in run.alive:
             held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
             bounds = evaluate(critic, *distribs, spec.test_sample_size, held_out)
         if bounds and all(math.isfinite(value) for value in bounds.values()):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lnets.tasks import processes
-from lnets.tasks.training import Training
+from lnets.tasks.training import Training, is_finite
 
 
 class Watcher(Protocol):
@@ -49,7 +49,7 @@ def watch(
     started = clock()
     for index in training.alive if processes.rank() == 0 else ():
         model = training.model(index).eval()
-        if all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+        if is_finite(model):
             for watcher in due:
                 watcher.look(index, step, model)
     return clock() - started
