@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from lnets.specs.distributions import Coordinate
 from lnets.specs.spec import Broken, Spec, rule_broken
 
+FIGURES = "figures"
+"""Folder of a trial's pictures."""
 LANDSCAPES = "landscapes"
 """Folder of a trial's landscapes: `<view>/step_<step>.npz`."""
 SINGULAR_VALUES = "singular_values.npz"

@@ -38,15 +38,16 @@ class SingularValues:
         return self._spec is not None and (step % self._spec.every == 0 or step == self._last)
 
     def look(self, index: int, step: int, model: nn.Module) -> None:
-        """Record them."""
+        """Record them, unless they overflow."""
         found = {name: v.float().cpu().numpy() for name, v in singular_values(model).items()}
         metrics = {
             f"{which}_singular_value@{name}": float(of(values))
             for name, values in found.items()
             for which, of in (("min", np.min), ("mean", np.mean), ("max", np.max))
         }
-        if all(map(math.isfinite, metrics.values())):
-            self._report(index, step, metrics)
+        if not all(map(math.isfinite, metrics.values())):
+            return
+        self._report(index, step, metrics)
         if self._folders:
             self._append(index, {"step": np.array(step)} | found)
 
