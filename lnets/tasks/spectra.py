@@ -61,7 +61,7 @@ class SingularValues:
 def _before(file: Path, row: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What a file has of the steps before this row's; nothing if it is damaged or not there."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             earlier = stored["step"] < row["step"]
             return {name: stored[name][earlier] for name in row}
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
