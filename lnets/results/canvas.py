@@ -59,7 +59,10 @@ def save(figure: Figure, file: Path) -> Path:
 
 def animate(frames: Sequence[Path], file: Path) -> Path:
     """Write a GIF of pictures of one size; the last one stays longer."""
-    images = [Image.open(frame).convert("RGB") for frame in frames]
+    images = []
+    for frame in frames:
+        with Image.open(frame) as image:
+            images.append(image.convert("RGB"))
     durations = [_FRAME_MILLISECONDS] * (len(images) - 1) + [_LAST_MILLISECONDS]
     images[0].save(file, save_all=True, append_images=images[1:], duration=durations, loop=0)
     return file

@@ -177,7 +177,7 @@ def _slice(
     # Samples that coincide leave an axis without a length.
     beyond = _BEYOND * torch.where(high - low > 0, high - low, (high - low).max())
     beyond = torch.where(beyond > 0, beyond, 1.0)
-    shares = torch.linspace(0, 1, resolution).to(origin)
+    shares = torch.linspace(0, 1, resolution, dtype=origin.dtype, device=origin.device)
     axes = [a + (b - a) * shares for a, b in zip(low - beyond, high + beyond, strict=True)]
     return _View(name, origin, directions, tuple(axes), (coordinates[:1], coordinates[1:]))
 

@@ -54,9 +54,7 @@ def read(folder: Path, view: str, step: int) -> dict[str, np.ndarray]:
         return {name: stored[name] for name in stored.files}
 
 
-def test_a_line_is_the_critic_divided_by_its_constant(
-    tiny: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_line_is_the_critic_divided_by_its_constant(tiny: dict[str, Any], tmp_path: Path) -> None:
     (ended,), _, (folder,) = run([spec(tiny, landscape=LINE)], tmp_path)
     found = read(folder, "line", 6)
     np.testing.assert_allclose(found["x"], np.linspace(-1.2, 1.2, 25), atol=1e-12)
