@@ -1,6 +1,6 @@
 """Figures without a window: made, titled and saved as PNG, and put one after another as GIF."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,14 @@ def save(figure: Figure, file: Path) -> Path:
 
 def animate(frames: Sequence[Path], file: Path) -> Path:
     """Write a GIF of pictures of one size; the last one stays longer."""
-    images = []
-    for frame in frames:
-        with Image.open(frame) as image:
-            images.append(image.convert("RGB"))
-    durations = [_FRAME_MILLISECONDS] * (len(images) - 1) + [_LAST_MILLISECONDS]
-    images[0].save(file, save_all=True, append_images=images[1:], duration=durations, loop=0)
+    durations = [_FRAME_MILLISECONDS] * (len(frames) - 1) + [_LAST_MILLISECONDS]
+    images = _images(frames)
+    next(images).save(file, save_all=True, append_images=images, duration=durations, loop=0)
     return file
+
+
+def _images(files: Sequence[Path]) -> Iterator[Image.Image]:
+    """One after the other, so that not all are in memory."""
+    for file in files:
+        with Image.open(file) as image:
+            yield image.convert("RGB")

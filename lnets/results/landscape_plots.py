@@ -63,7 +63,8 @@ def draw_landscapes(
         out: Where pictures go.
     """
     for view in sorted(path for path in folder.glob("*") if path.is_dir()):
-        landscapes = [Landscape.read(file) for file in sorted(view.glob("step_*.npz"))]
+        found = map(Landscape.read, view.glob("step_*.npz"))
+        landscapes = sorted(found, key=lambda landscape: landscape.step)
         if not landscapes:
             continue
         low = min(float(landscape.values.min()) for landscape in landscapes)

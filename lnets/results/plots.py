@@ -36,8 +36,8 @@ class DrawnTrial:
     @property
     def label(self) -> str:
         """What it trained, in a line."""
-        model = self.config["model"]
-        parts = [self.config["task"], model["type"], _activation(model)]
+        model = self.config.get("model") or {}
+        parts = [self.config["task"], model.get("type"), _activation(model)]
         parts += [model[part]["type"] for part in ("linear", "conv") if model.get(part)]
         return ", ".join([*filter(None, parts), f"seed {self.seed}"])
 
