@@ -292,6 +292,22 @@ def test_the_version(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("--version") == (0, f"{__version__}\n", "")
 
 
+def test_figures_are_drawn_and_named(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    cli("submit", write({**tiny, "seeds": 1, "search": {}}), "--runner", "in-process")
+    code, out, _ = cli("figures", "tiny")
+    (file,) = out.splitlines()
+    assert code == 0
+    assert file.startswith(str(tmp_path / "store" / "artifacts"))
+    assert Path(file).name == "learning_curves.png"
+    code, out, _ = cli("figures", "tiny", "--out", tmp_path / "pictures", "--json")
+    assert (code, len(json.loads(out))) == (0, 1)
+    assert Path(json.loads(out)[0]).is_relative_to(tmp_path / "pictures")
+    code, _, err = cli("figures", "other")
+    assert (code, "no sweep `other`" in err) == (4, True)
+
+
 def test_splits_are_written_as_files(
     cli: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:

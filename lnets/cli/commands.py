@@ -1,16 +1,13 @@
 """The commands: each parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from lnets import __version__
-from lnets.cli.output import print_json, print_rows, print_table
+from lnets.cli.output import plan_sizes, plan_words, print_json, print_rows, print_table
 from lnets.errors import SpecError
-
-if TYPE_CHECKING:
-    from lnets.sweep.plan import Plan
 
 app = typer.Typer(
     name="lnets-sweep",
@@ -50,14 +47,14 @@ def validate(
         except SpecError as error:
             mistakes.append(str(error))
         else:
-            found.append({"file": str(spec), "name": plan.sweep.name, **_sizes(plan)})
+            found.append({"file": str(spec), "name": plan.sweep.name, **plan_sizes(plan)})
     if mistakes:
         raise SpecError("\n".join(mistakes))
     if as_json:
         print_json({"valid": True, "sweeps": found})
     else:
         for sweep in found:
-            typer.echo(f"{sweep['file']}: valid; {_words(sweep)}")
+            typer.echo(f"{sweep['file']}: valid; {plan_words(sweep)}")
 
 
 @app.command()
@@ -171,6 +168,34 @@ def table(
 
 
 @app.command()
+def figures(
+    named: Annotated[
+        str,
+        typer.Argument(metavar="SWEEP|TRIAL", help="Name, id or file of a sweep, or a trial key."),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where pictures go; else beside trials' weights."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw learning curves, critics and singular values of trials, and print the files.
+
+    Example: lnets-sweep figures absolute_value --out pictures
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.figures import draw
+
+    drawn = map(str, draw(Store(store), named, out))
+    if as_json:
+        print_json(list(drawn))
+    else:
+        for file in drawn:
+            typer.echo(file)
+
+
+@app.command()
 def run(
     experiment: Annotated[
         Path, typer.Argument(metavar="EXPERIMENT", help="One experiment, as a YAML file.")
@@ -273,19 +298,3 @@ def _top(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-def _sizes(plan: "Plan") -> dict[str, int]:
-    return {
-        "configurations": plan.num_configurations,
-        "seeds": len(plan.sweep.seed_list()),
-        "trials": len(plan.trials),
-        "needed": len(plan.needed),
-        "skipped": len(plan.skipped),
-    }
-
-
-def _words(sizes: dict[str, Any]) -> str:
-    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
-    words += f", after {sizes['needed']} that they need" if sizes["needed"] else ""
-    return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words

@@ -29,6 +29,7 @@ from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.rotated import RotatedLinear
 from lnets.nn.rounding import evaluate_with_error, evaluation_error
 from lnets.nn.scale import Scale
+from lnets.nn.spectra import singular_values
 
 __all__ = [
     "Abs",
@@ -72,5 +73,6 @@ __all__ = [
     "max_min",
     "project_",
     "project_weights_",
+    "singular_values",
     "to_plain",
 ]

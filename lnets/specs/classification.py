@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
 from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
@@ -114,6 +115,8 @@ class ClassificationSpec(ExperimentSpec):
     a name under the sweep's `needs`."""
     certificate: CertificateSpec = CertificateSpec()
     """Against what the trained classifier is certified."""
+    singular_values: SingularValuesSpec | None = None
+    """When singular values of the classifier's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:

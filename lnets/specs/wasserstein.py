@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
 from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
@@ -38,6 +39,10 @@ class WassersteinSpec(ExperimentSpec):
     """The exact distance of the held-out samples is computed, by linear programming, where there
     are at most so many of each distribution: 5,000 take ten seconds and 1.2 GB, 20,000 minutes and
     20 GB; 0 never does."""
+    landscape: LandscapeSpec | None = None
+    """Where the critic is evaluated for figures; null leaves them out."""
+    singular_values: SingularValuesSpec | None = None
+    """When singular values of the critic's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -51,7 +56,7 @@ class WassersteinSpec(ExperimentSpec):
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
-        problems = [*self._bad_distributions(), *self._bad_epochs()]
+        problems = [*self._bad_distributions(), *self._bad_epochs(), *self._bad_landscape()]
         problems = problems or [*bad_critic(self.model, self.distrib1.shape)]
         if problems:
             raise rule_broken(*problems)
@@ -76,6 +81,11 @@ class WassersteinSpec(ExperimentSpec):
                 "add `epoch_steps: …`"
             )
             yield ("epoch_steps",), message
+
+    def _bad_landscape(self) -> Iterator[Broken]:
+        if self.landscape is not None:
+            for path, message in bad_landscape(self.landscape, self.distrib1.size):
+                yield ("landscape", *path), message
 
 
 def bad_critic(model: ModelSpec, shape: Shape) -> Iterator[Broken]:

@@ -141,7 +141,7 @@ def table_of(
         NotFoundError: If the store has no such sweep.
         SpecError: If a metric or path does not exist.
     """
-    found = [_from_file(name) if _is_file(name) else _stored(store, name) for name in named]
+    found = [_named(store, name) for name in named]
     sweeps = [trials for trials, _ in found]
     layout = TableSpec.model_validate_json(json.dumps(found[0][1]["table"]))
     if rows is not None and columns is None:
@@ -155,6 +155,15 @@ def table_of(
     if changes:
         _check_layout(asked, sweeps, [spec["experiment"] for _, spec in found], store)
     return make_table(store, sweeps, asked)
+
+
+def trials_of(store: Store, name: str) -> SweepTrials:
+    """The trials of a sweep, by its name or id in the store, or its file.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+    """
+    return _named(store, name)[0]
 
 
 def _check_layout(
@@ -182,12 +191,10 @@ def _is_file(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
-def _from_file(name: str) -> tuple[SweepTrials, dict[str, Any]]:
-    plan = make_plan(load_sweep(Path(name)))
-    return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
-
-
-def _stored(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
+def _named(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
+    if _is_file(name):
+        plan = make_plan(load_sweep(Path(name)))
+        return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
     row = _find(store, name)
     return _trials(row), json.loads(row["spec"])
 

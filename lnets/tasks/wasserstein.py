@@ -13,10 +13,13 @@ from lnets.functional.transport import check_memory
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.files import TrialFiles
+from lnets.tasks.landscapes import Landscapes
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
+from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
 from lnets.tasks.training import Training, is_finite
+from lnets.tasks.watching import Watcher, watch
 
 # Samples are drawn for many steps at once, as many as hold about this many numbers.
 _NUMBERS_AT_ONCE = 1 << 18
@@ -42,9 +45,11 @@ def train(
             depend on nothing else, so that configurations are compared on the same ones.
         device: Where to train; the bounds are computed there too, in float64.
         report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
-            the training samples of these steps, not divided by a Lipschitz constant.
+            the training samples of these steps, not divided by a Lipschitz constant; and with
+            singular values, if they are asked for.
         compiled: Whether critics are compiled before they are trained.
-        files: Weights of GANs whose images are samples.
+        files: Weights of GANs whose images are samples, and where trials put what figures are
+            drawn from.
         distribs: Between which they are trained; None builds those of the specs.
 
     Raises:
@@ -52,7 +57,7 @@ def train(
             spec says.
         MemoryError: If the exact distance of the held-out samples does not fit into memory.
     """
-    common = specs[0]
+    common, folders = specs[0], files.folders
     if common.test_sample_size <= common.exact_points:  # else it is only known after training
         check_memory(common.test_sample_size, common.test_sample_size)
     if distribs is None:
@@ -60,8 +65,12 @@ def train(
             build_distribution(common.distrib1, device, files.weights),
             build_distribution(common.distrib2, device, files.weights),
         )
+    watchers = (
+        Landscapes(common, seeds, distribs, device, folders),
+        SingularValues(common.singular_values, common.steps, folders, report),
+    )
     run = _Run(specs, seeds, distribs, device, compiled)
-    run.train(report)
+    run.train(report, watchers)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
@@ -118,18 +127,20 @@ class _Run:
         """Trials that have not diverged."""
         return self._training.alive
 
-    def train(self, report: Report) -> None:
+    def train(self, report: Report, watchers: Sequence[Watcher]) -> None:
         """Take all steps, or as many as any critic can."""
         rows = 2 * self._spec.batch_size * len(self.alive)
         with fast_products(rows * self._training.replicas.largest_weight):
-            self._train(report)
+            self._train(report, watchers)
 
-    def _train(self, report: Report) -> None:
+    def _train(self, report: Report, watchers: Sequence[Watcher]) -> None:
         recent = torch.zeros(len(self.alive), *self._signed_means.shape, device=self._device)
+        watch(watchers, self._training, 0)
         since, clock = 0, time.perf_counter()
         for step, batch in zip(range(1, self._spec.steps + 1), self._batches(), strict=False):
             self._start_epoch(step)
             recent += self._step(batch)
+            clock += watch(watchers, self._training, step)
             if step % self._spec.log_every and step < self._spec.steps:
                 continue
             duals = (-(recent * self._signed_means).sum(dim=(1, 2)) / (step - since)).tolist()

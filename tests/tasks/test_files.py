@@ -78,6 +78,7 @@ RESUMED: dict[str, dict[str, Any]] = {
     "selection": {"selection": {"patience": 2}, "optim": {"lr": 0.3}},
     "projection": {"model": {"linear": {"type": "standard"}}, "per_epoch_proj":
                    {"type": "l_2", "every_n_epochs": 2, "reset_optimizer": True}},
+    "singular values": {"singular_values": {"every": 3}},
     "finetune": {"model": {"linear": BJORCK}, "selection": {"metric": "validation_loss"},
                  "finetune": {"epochs": 3, "lr": 1e-3, "bjorck_iter": 12}},
 }  # fmt: skip
