@@ -19,6 +19,15 @@ Weights: TypeAlias = Callable[[str], Path]
 """The weights of a finished trial, by its key; its experiment is beside them."""
 
 
+def no_weights(trial_key: str) -> Path:
+    """Of trials where there is no store.
+
+    Raises:
+        TrialError: Always.
+    """
+    raise TrialError(f"trial {trial_key} must be in a store, got none; submit a sweep instead")
+
+
 def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
     """A GAN's experiment and its generator, in evaluation mode.
 

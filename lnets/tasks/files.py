@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lnets.build.trials import no_weights
 from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
@@ -34,11 +35,7 @@ class TrialFiles:
     """Where each trial may leave pictures and their data; empty keeps none."""
 
 
-def _no_weights(trial_key: str) -> Path:
-    raise TrialError(f"trial {trial_key} must be in a store, got none; submit a sweep instead")
-
-
-NO_FILES = TrialFiles(_no_weights)
+NO_FILES = TrialFiles(no_weights)
 """Of a trial that starts from nothing, and never goes on."""
 
 
