@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import copy
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +51,18 @@ CLASSIFIER: dict[str, Any] = {
     "batch_size": 64,
 }
 """An experiment that takes a fifth of a second."""
+_SHORT: dict[str, Any] = {**CLASSIFIER, "epochs": 1}
+TUNING: dict[str, Any] = {
+    "name": "tuning",
+    "experiment": _SHORT,
+    "search": {"init_from": ["first", "second"]},
+    "seeds": 1,
+    "needs": {
+        "first": {"experiment": _SHORT},
+        "second": {"experiment": {**_SHORT, "init_from": "first"}, "seed": 7},
+    },
+}
+"""A sweep of two trials that go on from others; one of those goes on from the other one."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +83,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def tiny() -> dict[str, Any]:
     return copy.deepcopy(TINY)
+
+
+@pytest.fixture
+def tuning() -> dict[str, Any]:
+    return json.loads(json.dumps(TUNING))  # without sharing a part between experiments
 
 
 @pytest.fixture

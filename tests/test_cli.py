@@ -145,6 +145,35 @@ def test_failed_trials_end_with_exit_code_1_and_reasons(
     assert (code, "diverged" in err) == (1, True)
 
 
+@pytest.mark.usefixtures("_quick")
+def test_the_road_of_a_sweep_that_needs_trials(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tuning: dict[str, Any]
+) -> None:
+    spec = write(tuning)
+    code, out, _ = cli("validate", spec)
+    assert (code, "= 2 trials, after 2 that they need" in out) == (0, True)
+    code, out, err = cli("submit", spec, "--runner", "in-process")
+    assert (code, "2 of 2 trials completed" in out, "4/4 done" in err) == (0, True, True)
+    code, out, err = cli("submit", spec)
+    assert (code, "nothing to run" in err) == (0, True)
+    planned = json.loads(cli("plan", spec, "--json")[1])
+    assert [need["status"] for need in planned["needs"].values()] == ["completed"] * 2
+
+    tuning["needs"]["first"]["experiment"]["init_from"] = "b" * 64
+    code, out, err = cli("submit", write({**tuning, "name": "broken"}), "--runner", "in-process")
+    assert code == 1
+    assert "0 of 2 trials completed, 2 blocked" in out
+    assert "failed: broken needs first: " in err
+    assert "blocked: broken needs second and 1 more: needs `first`, which has failed" in err
+    assert "1 trials failed and 3 trials are blocked; `lnets-sweep status broken`" in err
+    out = cli("status", "broken")[1]
+    assert "0 failed, 2 blocked, 0 missing" in out
+    assert "blocked: 1 trials: needs `second`, which is blocked itself (trial " in out
+    assert [row["state"] for row in json.loads(cli("list", "--json")[1])] == ["blocked", "done"]
+    code, _, err = cli("run", write(tuning["needs"]["second"]["experiment"], "one.yaml"))
+    assert (code, "names a need of a sweep" in err) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["validate", "plan", "submit", "table", "status", "run"])
 def test_a_mistake_in_a_file_writes_nothing(
     cli: Callable[..., tuple[int, str, str]],

@@ -21,7 +21,7 @@ def test_every_configuration_builds(file: Path) -> None:
     assert plan.sweep.name == file.stem
     assert plan.sweep.description
     assert not plan.skipped
-    for experiment in {trial.config_key: trial.experiment for trial in plan.trials}.values():
+    for experiment in {trial.config_key: trial.experiment for trial in plan.everything}.values():
         match experiment:
             case WassersteinSpec():
                 model = build_critic(experiment.model, experiment.distrib1.shape)

@@ -96,13 +96,14 @@ def submit(
     from lnets.sweep.plan import make_plan
 
     made = make_plan(load_sweep(spec))
-    table, failed = submit_here(made, store, runner)
+    table, progress = submit_here(made, store, runner)
     print_table(table, made.sweep.name, as_json)
-    if failed:
+    if progress.failed or progress.blocked:
+        counts = {"failed": progress.failed, "are blocked": progress.blocked}
+        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        again = ", submitting again retries them" if progress.failed else ""
         typer.echo(
-            f"{failed} trials failed; `lnets-sweep status {made.sweep.name}` has the reasons, "
-            "submitting again retries them.",
-            err=True,
+            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
         )
         raise typer.Exit(1)
 
@@ -279,10 +280,12 @@ def _sizes(plan: "Plan") -> dict[str, int]:
         "configurations": plan.num_configurations,
         "seeds": len(plan.sweep.seed_list()),
         "trials": len(plan.trials),
+        "needed": len(plan.needed),
         "skipped": len(plan.skipped),
     }
 
 
 def _words(sizes: dict[str, Any]) -> str:
     words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
+    words += f", after {sizes['needed']} that they need" if sizes["needed"] else ""
     return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words

@@ -47,7 +47,7 @@ class Store:
         if ":/" in str(root):
             raise StoreError(f"{root}: a store is a folder of this machine or of a shared drive.")
         self.root = root.absolute()
-        self._seen = (-1, Ended(frozenset(), {}))
+        self._seen = (-1, Ended.of([]))
         try:
             self._check_or_create(create)
         except OSError as error:

@@ -14,6 +14,7 @@ from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_me
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
+from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
 
 Radius = Annotated[float, Field(gt=0, le=1e6)]
@@ -22,7 +23,6 @@ Epsilon = Annotated[
     Annotated[Radius, Tag("number")] | Annotated[Fraction, Tag("fraction")],
     Discriminator(lambda value: "fraction" if isinstance(value, str) else "number"),
 ]
-TRIAL_KEY_PATTERN = "^[0-9a-f]{64}$"
 
 
 def epsilon_value(epsilon: float | str) -> float:
@@ -109,8 +109,9 @@ class ClassificationSpec(ExperimentSpec):
     """Which epoch's weights are kept; null keeps the last ones. Never by test images."""
     finetune: FinetuneSpec | None = None
     """Training after the training; null does none."""
-    init_from: str | None = Field(None, pattern=TRIAL_KEY_PATTERN)
-    """Key of a finished trial of the same store whose weights training starts from."""
+    init_from: TrialReference | None = None
+    """A trial whose weights training starts from: the key of a finished one of the same store, or
+    a name under the sweep's `needs`."""
     certificate: CertificateSpec = CertificateSpec()
     """Against what the trained classifier is certified."""
 
@@ -154,6 +155,17 @@ class ClassificationSpec(ExperimentSpec):
         if self.spectral_jacobian:
             return "the spectral-Jacobian penalty is of whole batches"
         return self.model.why_not_split()
+
+    def why_not_from(self, field: str, needed: ExperimentSpec) -> str | None:
+        """Weights to start from are those of a classifier of the same layers."""
+        if not isinstance(needed, ClassificationSpec):
+            return f"a trial of {needed.task} has no classifier"
+        if (needed.normalization is None) != (self.normalization is None):
+            return "only one of the two classifiers has a normalization"
+        mine, its = (spec.model.sizes(spec.data.input_shape) for spec in (self, needed))
+        if mine != its:
+            return f"its classifier has {show(its)}, and this one {show(mine)}"
+        return None
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:

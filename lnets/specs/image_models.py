@@ -28,6 +28,7 @@ class FullyConvSpec(HiddenLayersSpec):
     """
 
     OUTPUT: ClassVar[str] = "channels"
+    SIZES: ClassVar[tuple[str, ...]] = ("channels", "kernels")
     WIDTHS: ClassVar[str | None] = "channels"
     NARROWS: ClassVar[bool] = True
 
@@ -127,7 +128,6 @@ class FullyConvSpec(HiddenLayersSpec):
 
 
 class _ImagesToVectors(NetworkSpec):
-    type: str
     output_dim: OutputDim
     """Numbers per output."""
 
@@ -187,6 +187,8 @@ class ResNet32Spec(_BatchNormalizedSpec):
 class WideResNet32Spec(_BatchNormalizedSpec):
     """`resnet32` with all channels multiplied."""
 
+    SIZES: ClassVar[tuple[str, ...]] = ("widen", "output_dim")
+
     type: Literal["wide_resnet32"]
     widen: int = Field(10, ge=1, le=64)
     """Factor of all channels."""
@@ -241,6 +243,7 @@ class InfoGanDiscriminatorSpec(HiddenLayersSpec, _ImagesToVectors):
 class LipschitzResNetSpec(HiddenLayersSpec, _ImagesToVectors):
     """Three stages of residual blocks (1 − α)·x + α·block(x), and a linear layer at the end."""
 
+    SIZES: ClassVar[tuple[str, ...]] = ("channels", "blocks", "output_dim")
     WIDTHS: ClassVar[str | None] = "channels"
 
     type: Literal["lipschitz_resnet"]

@@ -1,7 +1,7 @@
 """What the specs of networks share: the shapes that fit, activations, and their groups."""
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -47,6 +47,19 @@ class NetworkSpec(Spec):
 
     OUTPUT: ClassVar[str] = "output_dim"
     """The field that has the number of outputs, or has it last."""
+    SIZES: ClassVar[tuple[str, ...]] = ("output_dim",)
+    """The fields that sizes of weights follow from, beside the inputs."""
+
+    type: str
+
+    def sizes(self, shape: Shape) -> dict[str, Any]:
+        """What sizes of weights follow from: where it differs, weights do not fit.
+
+        Args:
+            shape: Of one input.
+        """
+        sizes = {name: getattr(self, name) for name in self.SIZES}
+        return {"type": self.type, "inputs": shape[0], **sizes}
 
     @abstractmethod
     def misfits(self, shape: Shape) -> list[Broken]:

@@ -3,10 +3,13 @@
 import difflib
 import json
 from collections.abc import Collection
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from lnets.specs.experiment import ExperimentSpec
 
 Path: TypeAlias = tuple[str | int, ...]
 Broken: TypeAlias = tuple[Path, str]
@@ -24,6 +27,15 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         serialize_by_alias=True,
     )
+
+    def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
+        """The reason why a field here cannot name a trial of an experiment; None if it can.
+
+        Args:
+            field: Of type `TrialReference`.
+            needed: What that trial does.
+        """
+        return None
 
 
 def frozen(value: Any) -> Any:

@@ -35,7 +35,7 @@ class Job(_Message):
     config_key: str
     sweep_id: str
     name: str
-    """The sweep's name."""
+    """The sweep's name; of what it needs `sweep.need`."""
     label: str
     seed: int
     attempt: int
@@ -98,8 +98,12 @@ class Runner(Protocol):
     def workers(self) -> int:
         """Groups that run at the same time."""
 
-    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+    def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one, as workers become free.
+
+        Args:
+            groups: The next one, or None while all that are left wait for some that are at work.
+            listener: Hears how they end.
 
         Raises:
             ClusterError: If the workers cannot be had.
@@ -115,9 +119,10 @@ class InProcessRunner:
 
     workers = 1
 
-    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+    def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one."""
         for group in groups:
+            assert group is not None, "nothing is at work, so nothing waits for it"
             listener.started(group)
             listener.ended(group, execute(group, train_here))
 
@@ -169,7 +174,8 @@ def _train_alone(job: Job, group: Group, train: Train) -> TrialRecord:
     except ClusterError:
         raise
     except Exception:  # whatever a trial raises is its result, and must not end the sweep
-        return failed_record(job, group.device, traceback.format_exc(), started)
+        error = traceback.format_exc()
+        return record_without_result(job, group.device, "failed", error, started)
     return record
 
 
@@ -226,22 +232,23 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
     ]
 
 
-def failed_record(
-    job: Job, device: str, error: str, started: datetime | None = None
+def record_without_result(
+    job: Job, device: str, status: Status, error: str, started: datetime | None = None
 ) -> TrialRecord:
-    """The record of a trial that could not produce a result.
+    """The record of a trial that has failed, or could not run.
 
     Args:
         job: The trial.
-        device: Where it ran.
-        error: Why it failed; of a long text the end is kept.
+        device: Where it ran, or would have.
+        status: `failed` or `blocked`.
+        error: The reason; of a long text the end is kept.
         started: When it began, if that is known.
     """
     return _record(
         job,
         device,
         started or datetime.now(UTC),
-        status="failed",
+        status=status,
         metrics={},
         train_seconds=None,
         error=error.strip()[-_MAX_ERROR:],

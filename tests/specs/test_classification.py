@@ -95,7 +95,7 @@ def mistakes(**changes: Any) -> list[str]:
         ({"normalization": {"mean": [0.1], "std": [1.0, 1.0]}}, "normalization.std",
          ["one number per channel"]),
         ({"normalization": {"mean": [0.1], "std": [0.0]}}, "normalization.std.0", ["greater than"]),
-        ({"init_from": "newest"}, "init_from", []),
+        ({"init_from": "Newest"}, "init_from", []),
         ({"loss": {"type": "hinge"}}, "loss.type", ["hinge_kr"]),
         ({"loss": {"type": "margin"}}, "loss.margin", ["required"]),
         ({"loss": {"type": "hinge_kr", "alpha": 1.5}}, "loss.alpha", ["1"]),
