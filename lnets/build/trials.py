@@ -31,8 +31,7 @@ def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
     experiment, tensors = _read(weights, "gan")
     if not isinstance(experiment, GanSpec):
         raise TrialError(
-            f"gan must be a trial of task gan, got one of task {experiment.task}: "
-            f"{weights.parent.name}"
+            f"gan must be a trial of task gan, got one of {experiment.task}: {weights.parent.name}"
         )
     generator = build_generator(experiment.generator, experiment.data.image_shape)
     prefix = "generator."
@@ -52,7 +51,7 @@ def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
     experiment, tensors = _read(weights, "features")
     if not isinstance(experiment, ClassificationSpec):
         raise TrialError(
-            f"features must be a trial of task classification, got one of task {experiment.task}: "
+            f"features must be a trial of task classification, got one of {experiment.task}: "
             f"{weights.parent.name}"
         )
     shape = experiment.data.input_shape

@@ -1,7 +1,7 @@
 """Distributions between which Wasserstein distances are estimated."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,9 @@ from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
 from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
+
+if TYPE_CHECKING:
+    from lnets.specs.experiment import ExperimentSpec
 
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 Deviation = Annotated[float, Field(gt=0, le=1e6)]
@@ -156,6 +159,20 @@ class GanSamplesSpec(Spec):
     def size(self) -> int:
         """Numbers per sample."""
         return math.prod(self.image_shape)
+
+    def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
+        """The trial is a GAN of such images."""
+        from lnets.specs.gan import GanSpec  # which has samples of its own
+
+        if not isinstance(needed, GanSpec):
+            return f"a trial of {needed.task} has no generator"
+        known, asked = ((d.dataset, list(d.image_shape)) for d in (needed.data, self))
+        if asked == known:
+            return None
+        return (
+            f"it is of {known[0]}, images of shape {known[1]}, and `dataset` and `image_size` say "
+            f"{asked[0]} and {asked[1]}"
+        )
 
     def why_dependent(self, other: Spec) -> str | None:
         """The rule that is broken where held-out images of one have shaped the other."""

@@ -20,6 +20,7 @@ from lnets.specs.metrics import GAN, QUALITY, WASSERSTEIN, Metric
 from lnets.specs.model import FullyConnectedSpec, ModelSpec
 from lnets.specs.network import Shape, Width
 from lnets.specs.optim import AdamSpec, OptimSpec
+from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, frozen, rule_broken, show
 from lnets.specs.wasserstein import WassersteinSpec, bad_critic
 
@@ -163,7 +164,7 @@ class GanSpec(ExperimentSpec):
         real, generated = (
             GanSamplesSpec(
                 type="gan_samples",
-                gan="this",
+                gan=TrialReference("this"),
                 side=side,
                 dataset=self.data.dataset,
                 image_size=self.data.image_size,

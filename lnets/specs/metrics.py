@@ -152,7 +152,7 @@ FEATURES = {
 GAN = {
     "train_seconds": WASSERSTEIN["train_seconds"],
     "seconds_per_epoch": Metric("wall time of the training loop per epoch", "s", "lower"),
-    "steps_per_second": Metric("updates of the critic per second", "1/s", "higher"),
+    "steps_per_second": WASSERSTEIN["steps_per_second"],
 }
 
 KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN
