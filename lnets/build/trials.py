@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from lnets.build.models import build_classifier, build_generator
 from lnets.errors import TrialError
+from lnets.nn import BjorckLinear
+from lnets.nn.conv import OrthonormalConv2d
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import EXPERIMENT, AnyExperiment
 from lnets.specs.gan import GanSpec
@@ -56,6 +58,10 @@ def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
         )
     shape = experiment.data.input_shape
     classifier = build_classifier(experiment.model, experiment.normalization, shape)
+    if experiment.finetune is not None:
+        for layer in classifier.modules():
+            if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
+                layer.bjorck_iter = experiment.finetune.bjorck_iter
     return experiment, _loaded(classifier, tensors, weights, "features")
 
 
