@@ -16,6 +16,7 @@ from lnets.build.training import (
     build_projections,
     build_schedule,
 )
+from lnets.build.trials import trained_classifier
 
 __all__ = [
     "build_activation",
@@ -35,4 +36,5 @@ __all__ = [
     "build_projections",
     "build_sample_images",
     "build_schedule",
+    "trained_classifier",
 ]

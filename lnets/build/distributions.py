@@ -100,12 +100,9 @@ def build_gan_samples(spec: GanSpec, generator: nn.Module, *, flatten: bool) -> 
 
 def _gan_samples(spec: GanSamplesSpec, device: torch.device, weights: Weights) -> Distribution:
     gan, generator = trained_generator(weights(spec.gan))
-    known, asked = ((d.dataset, list(d.image_shape)) for d in (gan.data, spec))
-    if asked != known:
-        raise TrialError(
-            f"dataset and image_size of gan_samples must be those of its GAN, {known[0]} of shape "
-            f"{known[1]}, got {asked[0]} of shape {asked[1]}; change them"
-        )
+    reason = spec.why_not_from("gan", gan)
+    if reason is not None:
+        raise TrialError(f"gan must not be the trial {spec.gan}, because {reason}")
     if spec.side == "real":
         return ImageSamples(*build_gan_images(gan.data, device), flatten=spec.flatten)
     return build_gan_samples(gan, generator.to(device), flatten=spec.flatten)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from lnets.build.models import build_classifier, build_generator
 from lnets.errors import TrialError
+from lnets.nn import BjorckLinear
+from lnets.nn.conv import OrthonormalConv2d
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import EXPERIMENT, AnyExperiment
 from lnets.specs.gan import GanSpec
@@ -40,8 +42,7 @@ def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
     experiment, tensors = _read(weights, "gan")
     if not isinstance(experiment, GanSpec):
         raise TrialError(
-            f"gan must be a trial of task gan, got one of task {experiment.task}: "
-            f"{weights.parent.name}"
+            f"gan must be a trial of task gan, got one of {experiment.task}: {weights.parent.name}"
         )
     generator = build_generator(experiment.generator, experiment.data.image_shape)
     prefix = "generator."
@@ -61,11 +62,15 @@ def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
     experiment, tensors = _read(weights, "features")
     if not isinstance(experiment, ClassificationSpec):
         raise TrialError(
-            f"features must be a trial of task classification, got one of task {experiment.task}: "
+            f"features must be a trial of task classification, got one of {experiment.task}: "
             f"{weights.parent.name}"
         )
     shape = experiment.data.input_shape
     classifier = build_classifier(experiment.model, experiment.normalization, shape)
+    if experiment.finetune is not None:
+        for layer in classifier.modules():
+            if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
+                layer.bjorck_iter = experiment.finetune.bjorck_iter
     return experiment, _loaded(classifier, tensors, weights, "features")
 
 

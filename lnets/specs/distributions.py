@@ -1,7 +1,7 @@
 """Distributions between which Wasserstein distances are estimated."""
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -160,6 +160,20 @@ class GanSamplesSpec(Spec):
         """Numbers per sample."""
         return math.prod(self.image_shape)
 
+    def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
+        """The trial is a GAN of such images."""
+        from lnets.specs.gan import GanSpec  # which has samples of its own
+
+        if not isinstance(needed, GanSpec):
+            return f"a trial of {needed.task} has no generator"
+        known, asked = ((d.dataset, list(d.image_shape)) for d in (needed.data, self))
+        if asked == known:
+            return None
+        return (
+            f"it is of {known[0]}, images of shape {known[1]}, and `dataset` and `image_size` say "
+            f"{asked[0]} and {asked[1]}"
+        )
+
     def why_dependent(self, other: Spec) -> str | None:
         """The rule that is broken where held-out images of one have shaped the other."""
         if isinstance(other, GanSamplesSpec) and self.side == "generated" != other.side:
@@ -177,14 +191,6 @@ class GanSamplesSpec(Spec):
             "must be independent of distrib1, but a GAN may have been trained on what is held out: "
             f"{self.dataset} and {other.dataset} share images; take {self.dataset} for both"
         )
-
-    def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
-        """Images are those of a GAN, and of its size."""
-        data: Any = getattr(needed, "data", None)
-        if needed.task != "gan":
-            return f"a trial of {needed.task} has no generator"
-        mine, its = ((own.dataset, own.image_size) for own in (self, data))
-        return None if mine == its else f"it is trained on {show(its)}, and this is {show(mine)}"
 
     @model_validator(mode="after")
     def _images_have_a_size(self) -> Self:

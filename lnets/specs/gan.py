@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lnets.specs.classification import ClassificationSpec
 from lnets.specs.data import DATASETS, DatasetName, ImageSize, bad_image_size
 from lnets.specs.distributions import GanSamplesSpec
 from lnets.specs.experiment import ExperimentSpec
@@ -16,7 +17,7 @@ from lnets.specs.layers import (
     StandardLinearSpec,
     norm_kept,
 )
-from lnets.specs.metrics import GAN, QUALITY, WASSERSTEIN, Metric
+from lnets.specs.metrics import FEATURES, GAN, QUALITY, WASSERSTEIN, Metric
 from lnets.specs.model import FullyConnectedSpec, ModelSpec
 from lnets.specs.network import Shape, Width
 from lnets.specs.optim import AdamSpec, OptimSpec
@@ -139,11 +140,15 @@ class GanSpec(ExperimentSpec):
     """Epochs between two checkpoints, at which the critic of an LWGAN is certified."""
     quality: QualitySpec | None = QualitySpec()
     """How the distance of the generator from the data is bounded in the end; null leaves it."""
+    features: TrialReference | None = None
+    """A trained classifier of such images: what it makes of them before its last layer is compared
+    too. The key of a finished trial of the same store, or a name under the sweep's `needs`."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
         """What a trial reports."""
         known = dict(QUALITY) if self.quality is not None else {}
+        known |= FEATURES if self.features is not None else {}
         if self.gan_type == "LWGAN":
             known["lipschitz_upper_bound"] = WASSERSTEIN["lipschitz_upper_bound"]
         return known | GAN
@@ -156,6 +161,15 @@ class GanSpec(ExperimentSpec):
     def why_alone(self) -> str | None:
         """The reason why trials must be trained one by one."""
         return "the two networks of a GAN are trained by themselves"
+
+    def why_not_from(self, field: str, needed: ExperimentSpec) -> str | None:
+        """Features are of a classifier of images of the same shape."""
+        if not isinstance(needed, ClassificationSpec):
+            return f"a trial of {needed.task} has no classifier"
+        mine, its = list(self.data.image_shape), list(needed.data.input_shape)
+        return (
+            None if mine == its else f"it classifies images of shape {its}, and these have {mine}"
+        )
 
     def quality_experiment(self) -> WassersteinSpec | None:
         """What bounds the generator's distance from the data; None if nothing does."""

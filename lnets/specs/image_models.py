@@ -197,6 +197,7 @@ class WideResNet32Spec(_BatchNormalizedSpec):
 class InfoGanDiscriminatorSpec(HiddenLayersSpec, _ImagesToVectors):
     """Two 4 × 4 convolutions of stride 2 and two linear layers: the critic of the GANs."""
 
+    SIZES: ClassVar[tuple[str, ...]] = ("widths", "batch_norm", "output_dim")
     WIDTHS: ClassVar[str | None] = "widths"
 
     type: Literal["infogan_discriminator"]
@@ -215,11 +216,6 @@ class InfoGanDiscriminatorSpec(HiddenLayersSpec, _ImagesToVectors):
     def hidden_widths(self) -> tuple[int, ...]:
         """Channels of the convolutions and units of the hidden linear layer."""
         return self.widths
-
-    @property
-    def normalizes_batches(self) -> bool:
-        """If it is asked to."""
-        return self.batch_norm
 
     @model_validator(mode="after")
     def _layers_allow_what_is_done(self) -> Self:

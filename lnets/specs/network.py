@@ -76,7 +76,7 @@ class NetworkSpec(Spec):
     @property
     def normalizes_batches(self) -> bool:
         """Whether what comes out of an input depends on the others of its batch in training."""
-        return False
+        return bool(getattr(self, "batch_norm", False))
 
     def why_not_split(self) -> str | None:
         """Why a batch cannot be split between processes; None if it can."""

@@ -10,12 +10,13 @@ from torch import Generator, Tensor, nn
 
 from lnets.build import build_gan_images, build_gan_samples
 from lnets.build.data import SampleImages
-from lnets.data.distributions import ImageSamples
+from lnets.data.distributions import Distribution, ImageSamples
 from lnets.nn import certify
 from lnets.specs.gan import GanSpec
 from lnets.tasks import wasserstein
 from lnets.tasks.adversaries import Adversaries
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state, save_state
+from lnets.tasks.gan_features import Features
 from lnets.tasks.gan_pictures import Pictures
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products
@@ -40,10 +41,11 @@ def train(
         report: Called every `log_every` updates of the critic with `critic_loss` and
             `generator_loss`, and for LWGAN at checkpoints with `lipschitz_upper_bound`.
         compiled: Whether the networks are compiled before they are trained.
-        files: Where pictures go, and from where training that was cut off goes on.
+        files: Where pictures go, from where training that was cut off goes on, and weights of the
+            classifier of `features`.
 
     Raises:
-        LnetsError: If the data are not there or do not fit.
+        LnetsError: If the data, or the classifier, are not there or do not fit.
     """
     (spec,), (seed,) = specs, seeds
     images = build_gan_images(spec.data, device)
@@ -86,6 +88,9 @@ class _Run:
         steps = spec.epochs * self._steps_per_epoch
         self._gan = Adversaries(spec, seed, steps, device, compiled=compiled)
         self._pictures = Pictures(files.folders, spec.generator.noise_dim, seed, device)
+        self._features = None
+        if spec.features is not None:
+            self._features = Features(spec, files.weights(spec.features), device)
         self._curve: list[tuple[int, dict[str, float]]] = []
         self._epoch, self._step, self._seconds = 0, 0, 0.0
         self._certified: dict[str, float] = {}
@@ -130,6 +135,7 @@ class _Run:
         model = nn.ModuleDict(networks)
         if quality is None:
             return Outcome("diverged", cost, model)
+        quality |= self._compare_features(networks["generator"])
         return Outcome("completed", quality | self._certified | cost, model)
 
     def _ended(self) -> bool:
@@ -213,7 +219,6 @@ class _Run:
         experiment = self._spec.quality_experiment()
         if experiment is None:
             return {}
-        flatten = len(experiment.distrib1.shape) == 1
         (ended,) = wasserstein.train(
             [experiment],
             [stream_seed(self._seed, "quality")],
@@ -221,12 +226,23 @@ class _Run:
             report=lambda *_: None,
             compiled=False,
             files=NO_FILES,
-            distribs=(
-                ImageSamples(self._images, self._held_out, flatten=flatten),
-                build_gan_samples(self._spec, generator, flatten=flatten),
-            ),
+            distribs=self._distribs(generator, flatten=len(experiment.distrib1.shape) == 1),
         )
         if ended.status != "completed":
             return None
         found = {f"quality_{name}": value for name, value in ended.metrics.items()}
         return {name: value for name, value in found.items() if name in self._spec.metrics}
+
+    def _compare_features(self, generator: nn.Module) -> dict[str, float]:
+        """Distances between what a classifier makes of both, if they are asked for."""
+        if self._features is None:
+            return {}
+        draws = Generator(self._device).manual_seed(stream_seed(self._seed, "features"))
+        return self._features.compare(*self._distribs(generator, flatten=False), draws)
+
+    def _distribs(
+        self, generator: nn.Module, *, flatten: bool
+    ) -> tuple[Distribution, Distribution]:
+        """Real and generated images."""
+        real = ImageSamples(self._images, self._held_out, flatten=flatten)
+        return real, build_gan_samples(self._spec, generator, flatten=flatten)

@@ -145,3 +145,56 @@ def test_more_exact_points_than_anything_holds_are_refused(tiny: dict[str, Any])
     (message,) = mistakes({**tiny["experiment"], "exact_points": 20_001}, WassersteinSpec)
     assert message.startswith("exact_points ")
     assert "20000" in message
+
+
+GENERATED = {"type": "gan_samples", "gan": "generator", "side": "generated", "dataset": "mnist_5k"}
+REAL = {**GENERATED, "side": "real"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "parts"),
+    [
+        (REAL, REAL, ["must share no class"]),
+        (REAL, IMAGES, ["must share no class"]),
+        ({**IMAGES, "dataset": "mnist"}, REAL, ["must share no class"]),
+        *((*pair, ["may have been trained on what is held out", "mnist_5k", "take mnist"])
+          for generated in [{**GENERATED, "dataset": "mnist"}]
+          for pair in ((generated, REAL), (REAL, generated), (generated, IMAGES),
+                       (IMAGES, generated))),
+    ],
+)  # fmt: skip
+def test_bounds_need_images_that_neither_side_has_seen(
+    tiny: dict[str, Any], first: dict[str, Any], second: dict[str, Any], parts: list[str]
+) -> None:
+    (message,) = mistakes(pair(tiny, first, second), WassersteinSpec)
+    assert message.startswith("distrib2 must ")
+    for part in parts:
+        assert part in message
+
+
+def test_generated_images_go_with_any_that_the_gan_has_not_seen(tiny: dict[str, Any]) -> None:
+    for first, second in (
+        (GENERATED, REAL),
+        (REAL, GENERATED),
+        (IMAGES, GENERATED),
+        (GENERATED, {**GENERATED, "gan": "another"}),
+        (GENERATED, GENERATED),
+        (GENERATED, {**REAL, "dataset": "fashion_mnist"}),
+        ({**REAL, "dataset": "fashion_mnist"}, IMAGES),
+    ):
+        WassersteinSpec.model_validate_json(json.dumps(pair(tiny, first, second)))
+
+
+def test_samples_of_a_gan_have_its_shape() -> None:
+    assert read(GENERATED).shape == (784,)
+    assert read({**REAL, "flatten": False}).shape == (1, 28, 28)
+    bedrooms = {**GENERATED, "dataset": "lsun_bed"}
+    assert read({**bedrooms, "image_size": 32}).shape == (3 * 32 * 32,)
+    for data, part in (
+        (bedrooms, "image_size is required"),
+        ({**GENERATED, "image_size": 28}, "image_size must be left out"),
+        ({**GENERATED, "gan": "No name"}, "gan must be a trial's key"),
+        ({**GENERATED, "side": "fake"}, "side must be"),
+    ):
+        (message,) = mistakes(data)
+        assert part in message
