@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 _HALF_WIDTH = 2.5
 """Of the cube."""
 _OFFSET_STD = 0.1
-_NUMBERS_AT_ONCE = 1 << 22
+_NUMBERS_AT_ONCE = 1 << 18
 
 
 class Rays(NamedTuple):
@@ -78,9 +78,13 @@ class MinFunnels:
         lowest = (distances + offsets).min(dim=1).values >= offsets
         self.centers = centers[lowest].to(device)
         self.offsets = offsets[lowest].to(device)
-        self._gaps = self.offsets.unsqueeze(1) - self.offsets
-        squares = distances[lowest][:, lowest].to(device).square() - self._gaps.square()
-        self._halves = (squares / 2).fill_diagonal_(math.inf)
+        gaps = self.offsets.unsqueeze(1) - self.offsets
+        squares = distances[lowest][:, lowest].to(device).square() - gaps.square()
+        halves = (squares / 2).fill_diagonal_(math.inf)
+        tables = (self.centers, self.offsets, gaps, halves)
+        self._tables = {
+            dtype: [table.to(dtype) for table in tables] for dtype in (torch.float32, torch.float64)
+        }
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n dim"]:
         """Independent samples, float32."""
@@ -93,7 +97,7 @@ class MinFunnels:
     def target_rays(self, n: int, generator: Generator, dtype: torch.dtype) -> Rays:
         """Of independent samples of the target."""
         x = self._uniform(n, generator, dtype)
-        centers, offsets = self.centers.to(dtype), self.offsets.to(dtype)
+        centers, offsets, gaps, halves = self._tables[dtype]
         funnel = (torch.cdist(x, centers) + offsets).argmin(dim=1)
         start = centers[funnel]
         difference = x - start
@@ -102,8 +106,8 @@ class MinFunnels:
         to_wall = (_HALF_WIDTH - start * direction.sign()) / direction.abs()
         # Another funnel is as low where s + bₙ = ‖aₙ + s·direction − aₘ‖ + bₘ.
         along = (start * direction).sum(dim=1, keepdim=True) - direction @ centers.mT
-        nearing = self._gaps.to(dtype)[funnel] - along
-        to_funnel = torch.where(nearing > 0, self._halves.to(dtype)[funnel] / nearing, math.inf)
+        nearing = gaps[funnel] - along
+        to_funnel = torch.where(nearing > 0, halves[funnel] / nearing, math.inf)
         reach = torch.minimum(to_wall.amin(dim=1), to_funnel.amin(dim=1)).unsqueeze(1)
         # A point may round to beyond its reach, and a centre itself has no direction.
         reach = torch.maximum(reach, length).clamp_max(self.diameter)
@@ -115,7 +119,7 @@ class MinFunnels:
         return rays.start + rays.direction * (rays.reach * share**self.degree)
 
     def chunks(self, n: int) -> Iterator[int]:
-        """Numbers of points, n in all, whose distances to all funnels fit into memory well."""
+        """Numbers of points, n in all, whose distances to all funnels fit into a cache."""
         rows = max(1, _NUMBERS_AT_ONCE // len(self.offsets))
         yield from (min(rows, n - done) for done in range(0, n, rows))
 

@@ -129,7 +129,7 @@ def make_table(store: Store, sweeps: Sequence[SweepTrials], layout: TableSpec) -
 
 
 def render(table: Table, *, title: str = "") -> RichTable:
-    """The table for a terminal."""
+    """The table for a terminal; of one metric, which is then named above it, a matrix."""
     columns = list(dict.fromkeys(json.dumps(dict(cell.column)) for cell in table.cells))
     rows = list(dict.fromkeys(json.dumps(dict(cell.row)) for cell in table.cells))
     found = {
@@ -137,13 +137,17 @@ def render(table: Table, *, title: str = "") -> RichTable:
         for cell in table.cells
     }
     common = _common_n(table)
+    matrix = bool(table.layout.columns) and len(table.layout.values) == 1
+    if matrix:
+        title = f"{title}: {table.layout.values[0]}" if title else table.layout.values[0]
     rendered = RichTable(title=title or None, title_justify="left")
     for path in table.layout.rows:
         rendered.add_column(path)
     for column in columns:
         heading = ", ".join(_plain(value) for value in json.loads(column).values())
         for metric in table.layout.values:
-            rendered.add_column(f"{heading}\n{metric}".strip(), justify="right", overflow="fold")
+            text = heading if matrix else f"{heading}\n{metric}".strip()
+            rendered.add_column(text, justify="right", overflow="fold")
     for row in rows:
         texts = [
             _text(found.get((row, column, metric)), common)

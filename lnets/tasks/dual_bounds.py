@@ -56,10 +56,28 @@ def evaluate(
     critic = copy.deepcopy(critic).double().eval()
     x = distrib1.held_out(num_samples, generator)
     y = distrib2.held_out(num_samples, generator)
-    with torch.no_grad():
-        # In this order the weights that are certified are kept for the evaluation.
-        lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
-        values, error = evaluate_with_error(critic, torch.cat((x, y)))
+    estimate, width, lipschitz = _estimate(critic, distrib1, distrib2, x, y)
+    metrics = {"wasserstein_estimate": estimate, "lipschitz_upper_bound": lipschitz}
+    if width < float("inf"):
+        metrics["wasserstein_lower_bound"] = estimate - width
+    optimum = known_optimum(distrib1, distrib2)
+    metrics |= _exact(x, y, exact_points, optimum)
+    if metrics.get("wasserstein_exact", 0) > 0:
+        metrics["tightness"] = estimate / metrics["wasserstein_exact"]
+    if optimum is not None and optimum.distance > 0:
+        points, gradients = optimum.gradients(_NUM_GRADIENTS, generator)
+        metrics |= _compare_gradients(critic, lipschitz, points, gradients)
+    return metrics
+
+
+@torch.no_grad()
+def _estimate(
+    critic: nn.Module, distrib1: Distribution, distrib2: Distribution, x: Tensor, y: Tensor
+) -> tuple[float, float, float]:
+    """The estimate, its confidence width, and the Lipschitz constant both were divided by."""
+    # In this order the weights that are certified are kept for the evaluation.
+    lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
+    values, error = evaluate_with_error(critic, torch.cat((x, y)))
     values1, values2 = values.squeeze(1).split((len(x), len(y)))
     # Each mean errs by what the critic's values err by, and by the roundings of its own sum.
     size = max(float(values.abs().max()) for values in (values1, values2))
@@ -72,18 +90,7 @@ def evaluate(
         deviations=(distrib1.deviation, distrib2.deviation),
         delta=DELTA,
     )
-    metrics = {"wasserstein_estimate": estimate, "lipschitz_upper_bound": lipschitz}
-    if width < float("inf"):
-        metrics["wasserstein_lower_bound"] = estimate - width
-    optimum = known_optimum(distrib1, distrib2)
-    metrics |= _exact(x, y, exact_points, optimum)
-    if metrics.get("wasserstein_exact", 0) > 0:
-        metrics["tightness"] = estimate / metrics["wasserstein_exact"]
-    if optimum is not None and optimum.distance > 0:
-        metrics |= _compare_gradients(
-            critic, lipschitz, *optimum.gradients(_NUM_GRADIENTS, generator)
-        )
-    return metrics
+    return estimate, width, lipschitz
 
 
 def _exact(x: Tensor, y: Tensor, exact_points: int, optimum: Optimum | None) -> dict[str, float]:
