@@ -36,6 +36,8 @@ class Dataset(NamedTuple):
     num_classes: int
     smallest_class: int
     """Training images of the class that has the fewest."""
+    train_images: int
+    test_images: int
     has_test: bool = True
     """Whether its authors have set test images aside."""
 
@@ -45,18 +47,24 @@ class Dataset(NamedTuple):
         assert side is not None
         return self.channels, side, side
 
+    def num_images(self, train: bool | None) -> int:
+        """Training images, else test images; None counts all."""
+        if train is None:
+            return self.train_images + self.test_images
+        return self.train_images if train else self.test_images
+
 
 DATASETS: dict[DatasetName, Dataset] = {
-    "digits": Dataset(1, 8, 10, 139, has_test=False),
-    "mnist_5k": Dataset(1, 28, 10, 400, has_test=False),
-    "mnist": Dataset(1, 28, 10, 5_421),
-    "fashion_mnist": Dataset(1, 28, 10, 6_000),
-    "cifar10": Dataset(3, 32, 10, 5_000),
-    "cifar100": Dataset(3, 32, 100, 500),
-    "svhn": Dataset(3, 32, 10, 4_659),
-    "stl10": Dataset(3, 96, 10, 500),
-    "lsun_bed": Dataset(3, None, 1, 3_033_042),
-    "imagenet": Dataset(3, None, 1000, 732),
+    "digits": Dataset(1, 8, 10, 139, 1_438, 359, has_test=False),
+    "mnist_5k": Dataset(1, 28, 10, 400, 4_000, 1_000, has_test=False),
+    "mnist": Dataset(1, 28, 10, 5_421, 60_000, 10_000),
+    "fashion_mnist": Dataset(1, 28, 10, 6_000, 60_000, 10_000),
+    "cifar10": Dataset(3, 32, 10, 5_000, 50_000, 10_000),
+    "cifar100": Dataset(3, 32, 100, 500, 50_000, 10_000),
+    "svhn": Dataset(3, 32, 10, 4_659, 73_257, 26_032),
+    "stl10": Dataset(3, 96, 10, 500, 5_000, 8_000),
+    "lsun_bed": Dataset(3, None, 1, 3_033_042, 3_033_042, 300),
+    "imagenet": Dataset(3, None, 1000, 732, 1_281_167, 50_000),
 }
 
 
