@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 import torch
 
 from lnets.data.images import Augmentation, ImageData, ImageSplits, Source
-from lnets.data.splits import Split, halves, split_by_fraction, split_by_indices, split_per_class
+from lnets.data.splits import Split, halves, split_by_fraction, split_per_class
 from lnets.errors import DataError, SpecError
 from lnets.specs.data import (
     DATASETS,
@@ -126,7 +126,7 @@ def build_split(spec: SplitSpec, labels: torch.Tensor) -> Split:
         case PerClassSplitSpec():
             return split_per_class(labels, spec.train, spec.validation, spec.seed)
         case FileSplitSpec():
-            return split_by_indices(len(labels), *spec.read())
+            return Split(*map(torch.tensor, spec.read(len(labels))))
         case _:
             assert_never(spec)
 

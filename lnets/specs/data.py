@@ -158,15 +158,19 @@ class FileSplitSpec(Spec):
             raise rule_broken((("folder",), f"must hold index files; {error}")) from None
         return with_sha256(data, "folder", found)
 
-    def read(self) -> Indices:
+    def read(self, num_images: int) -> Indices:
         """What the files say.
 
+        Args:
+            num_images: How many training images the data set has.
+
         Raises:
-            SpecError: If they are not there, or say something else than when the spec was read.
+            SpecError: If they are not there, have indices of images that are not, or say something
+                else than when the spec was read.
         """
         folder = data_folder() / self.folder
         try:
-            indices = read_indices(folder)
+            indices = read_indices(folder, num_images)
         except FileNotFoundError as error:
             raise SpecError(
                 f"{error.filename}: no such file, but the experiment is split by it; bring it "
@@ -227,7 +231,11 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _data_set_has_what_is_asked_for(self) -> Self:
-        problem = bad_image_size(self.dataset, self.image_size) or self._bad_class_counts()
+        problem = (
+            bad_image_size(self.dataset, self.image_size)
+            or self._bad_class_counts()
+            or self._bad_indices()
+        )
         if problem is not None:
             raise rule_broken(problem)
         return self
@@ -244,3 +252,14 @@ class DataSpec(Spec):
             f"{split.train} + {split.validation}; ask for fewer"
         )
         return ("split", "train"), message
+
+    def _bad_indices(self) -> Broken | None:
+        if not isinstance(self.split, FileSplitSpec):
+            return None
+        try:
+            read_indices(data_folder() / self.split.folder, DATASETS[self.dataset].train_images)
+        except FileNotFoundError:  # a stored spec can be read where its data is not
+            return None
+        except SpecError as error:
+            return ("split", "folder"), f"must hold index files of {self.dataset}; {error}"
+        return None
