@@ -132,13 +132,13 @@ def build_split(spec: SplitSpec, labels: torch.Tensor) -> Split:
 
 
 def write_split(
-    dataset: str, folder: Path, *, per_class: int, validation_per_class: int, seed: int
+    dataset: str, folder: str, *, per_class: int, validation_per_class: int, seed: int
 ) -> list[Path]:
     """Write a class-balanced split of a data set as index files; returns the files.
 
     Args:
         dataset: Its name.
-        folder: Where to; it is made.
+        folder: Where to, below that of the data sets as `split.folder` is; it is made.
         per_class: Images of each class to train on.
         validation_per_class: Images of each class to hold out.
         seed: Of the draw; the same arguments write the same files.
@@ -154,7 +154,7 @@ def write_split(
     # The labels are the same for every image size.
     labels = open_source(dataset, data_folder(), True, image_size=1).labels
     split = split_per_class(labels, per_class, validation_per_class, seed)
-    return write_indices(folder, split.train.tolist(), split.validation.tolist())
+    return write_indices(data_folder() / folder, split.train.tolist(), split.validation.tolist())
 
 
 # A worker's next trial mostly has the same data, which then take no second to read.

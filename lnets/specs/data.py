@@ -152,7 +152,7 @@ class FileSplitSpec(Spec):
                 return data
             message = f"must hold train.txt and validation.txt, got no {error.filename}"
             raise rule_broken(
-                (("folder",), f"{message}; `lnets-sweep split` writes them")
+                (("folder",), f"{message}; `lnets-sweep split {folder}` writes them")
             ) from None
         except (SpecError, OSError) as error:
             raise rule_broken((("folder",), f"must hold index files; {error}")) from None

@@ -79,7 +79,7 @@ def test_what_index_files_say_is_part_of_the_spec(files: dict[str, Any], tmp_pat
     spec = DataSpec.model_validate(files)
     assert isinstance(spec.split, FileSplitSpec)
     assert spec.split.read(3) == ((0, 1), (2,))
-    with pytest.raises(SpecError, match="validation.txt:1: must be at most 1"):
+    with pytest.raises(SpecError, match=r"validation.txt:1: must be at most 1"):
         spec.split.read(2)
     assert DataSpec.model_validate(spec.model_dump()) == spec
     write_indices(tmp_path / "small", [0, 3], [2])
@@ -100,6 +100,7 @@ def test_a_stored_spec_can_be_read_without_its_files(files: dict[str, Any], tmp_
         spec.split.read(3)
     (message,) = mistakes(files)
     assert message.startswith("split.folder: must hold train.txt and validation.txt, got no ")
+    assert message.endswith("; `lnets-sweep split small` writes them")
 
 
 def test_mistakes_in_index_files_are_found_with_the_spec(
