@@ -83,8 +83,9 @@ def mistakes(**changes: Any) -> list[str]:
         ({"certificate": {"epsilons": [0.5, 0.1]}}, "certificate.epsilons", ["must rise"]),
         ({"certificate": {"epsilons": ["9/255", "9/255"]}}, "certificate.epsilons", ["must rise"]),
         ({"certificate": {"epsilons": ["1/2", 0.5]}}, "certificate.epsilons", ["must rise"]),
-        ({"certificate": {"epsilons": ["0/255"]}}, "certificate.epsilons.0", []),
-        ({"certificate": {"epsilons": ["0.5"]}}, "certificate.epsilons.0", []),
+        *(({"certificate": {"epsilons": [text]}}, "certificate.epsilons.0",
+           ["must be a number without quotes, or a fraction", "such as 36/255", f'got "{text}"'])
+          for text in ("0/255", "36/0", "36/2550000", "0.5")),
         ({"certificate": {"epsilons": [0.0]}}, "certificate.epsilons.0", ["greater than 0"]),
         ({"certificate": {"epsilons": []}}, "certificate.epsilons", []),
         *(({"max_train_seconds": 3.0, "optim": {**CLASSIFIER["optim"], "schedule": schedule}},
@@ -95,7 +96,9 @@ def mistakes(**changes: Any) -> list[str]:
         ({"normalization": {"mean": [0.1], "std": [1.0, 1.0]}}, "normalization.std",
          ["one number per channel"]),
         ({"normalization": {"mean": [0.1], "std": [0.0]}}, "normalization.std.0", ["greater than"]),
-        ({"init_from": "Newest"}, "init_from", []),
+        *(({"init_from": text}, "init_from",
+           ["must be a trial's key, which has 64 hex digits, or a name under `needs`", text])
+          for text in ("Newest", "A" * 64)),
         ({"loss": {"type": "hinge"}}, "loss.type", ["hinge_kr"]),
         ({"loss": {"type": "margin"}}, "loss.margin", ["required"]),
         ({"loss": {"type": "hinge_kr", "alpha": 1.5}}, "loss.alpha", ["1"]),

@@ -54,6 +54,10 @@ def test_every_data_set_tells_its_shape(dataset: str) -> None:
         ({"type": "per_class", "train": 395, "validation": 6}, "split.train: must leave at most 4"),
         ({"type": "per_class", "train": 0, "validation": 6}, "split.train: should be greater"),
         ({"type": "fractions"}, "split.type: must be `fraction`"),
+        (
+            {"type": "files", "folder": "nowhere", "sha256": "AB"},
+            'split.sha256: must be 64 hex digits, which are filled in when left out, got "AB"',
+        ),
     ],
 )
 def test_a_split_that_cannot_be_is_refused(split: dict[str, Any], message: str) -> None:
