@@ -62,9 +62,9 @@ class CertificateSpec(Spec):
 class NormalizationSpec(Spec):
     """A first layer that shifts and divides channels; it counts in the Lipschitz constant."""
 
-    mean: tuple[float, ...] = Field(min_length=1)
+    mean: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = Field(min_length=1)
     """Subtracted from each channel's pixels."""
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1)
     """By which each channel is divided then."""
 
 
@@ -269,8 +269,10 @@ def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
         kind = getattr(getattr(spec.model, name, None), "type", "standard")
         if _norm_of(kind) == norm:
             yield f"model.{name} ({kind})"
-    if spec.per_update_proj is not None and _norm_of(spec.per_update_proj.type) == norm:
-        yield f"per_update_proj ({spec.per_update_proj.type})"
+    for name in ("per_update_proj", "per_epoch_proj"):
+        projection = getattr(spec, name)
+        if projection is not None and _norm_of(projection.type) == norm:
+            yield f"{name} ({projection.type})"
 
 
 def _norm_of(kind: str) -> str | None:

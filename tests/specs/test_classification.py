@@ -77,6 +77,10 @@ def mistakes(**changes: Any) -> list[str]:
           "per_update_proj": {"type": "l_2"}}, "certificate.norm", ["per_update_proj (l_2)"]),
         ({"model": {"linear": {"type": "standard"}}, "per_update_proj": {"type": "l_inf_scaled"}},
          "certificate.norm", ["must be linf, because per_update_proj (l_inf_scaled)"]),
+        ({"model": {"linear": {"type": "standard"}}, "per_epoch_proj": L_INF},
+         "certificate.norm", ["must be linf, because per_epoch_proj (l_inf_projected)"]),
+        ({"per_epoch_proj": L_INF}, "model", ["model.linear (orthogonal) in l2",
+                                              "per_epoch_proj (l_inf_projected) in linf"]),
         *(({"certificate": {"norm": norm}, "model": {**RESNET, "linear": L_INF}}, "model",
            ["bounds in one norm", "model.conv (bjorck_conv2d) in l2", "(l_inf_projected) in linf"])
           for norm in ("l2", "linf")),
@@ -95,7 +99,9 @@ def mistakes(**changes: Any) -> list[str]:
          ["one number per channel, 1", "got [0.1, 0.2]"]),
         ({"normalization": {"mean": [0.1], "std": [1.0, 1.0]}}, "normalization.std",
          ["one number per channel"]),
-        ({"normalization": {"mean": [0.1], "std": [0.0]}}, "normalization.std.0", ["greater than"]),
+        *(({"normalization": {"mean": [0.1], "std": [std]}}, "normalization.std.0",
+           ["greater than or equal to 0.000001", "choose a larger"]) for std in (0.0, 1e-300)),
+        ({"normalization": {"mean": [1e300], "std": [1e6]}}, "normalization.mean.0", ["less than"]),
         *(({"init_from": text}, "init_from",
            ["must be a trial's key, which has 64 hex digits, or a name under `needs`", text])
           for text in ("Newest", "A" * 64)),
