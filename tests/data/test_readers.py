@@ -1,4 +1,3 @@
-import os
 import shutil
 import struct
 import sys
@@ -210,10 +209,8 @@ def test_mnist_5k_is_the_real_one(tmp_path: Path) -> None:
     assert pixels.std().item() == pytest.approx(0.3081, abs=2e-3)
 
 
+@pytest.mark.usefixtures("_real_fashion_mnist")
 def test_fashion_mnist_is_the_real_one(tmp_path: Path) -> None:
-    asked_for = "LNETS_FASHION_MNIST" in os.environ
-    if not asked_for and not Path("/usr/share/datasets/fashion-mnist").exists():
-        pytest.skip("dataset-fashion-mnist is not installed, and LNETS_FASHION_MNIST not set")
     source = read_fashion_mnist(tmp_path, True)
     assert source.labels.bincount().tolist() == [6000] * 10
     pixels = source.read(torch.arange(60_000)).float() / 255
