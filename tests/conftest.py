@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +79,15 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Measure the throughput of one batch only, and search steep places near few images."""
     monkeypatch.setattr("lnets.tasks.certified._THROUGHPUT_SECONDS", 0.0)
     monkeypatch.setattr("lnets.tasks.certified._STARTS", 4)
+
+
+@pytest.fixture
+def _real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fashion-MNIST as Debian packages it."""
+    asked_for = "LNETS_FASHION_MNIST" in os.environ
+    if not asked_for and not Path("/usr/share/datasets/fashion-mnist").exists():
+        pytest.skip("dataset-fashion-mnist is not installed, and LNETS_FASHION_MNIST not set")
+    monkeypatch.setenv("LNETS_DATA", str(tmp_path))
 
 
 @pytest.fixture

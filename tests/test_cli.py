@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from lnets import __version__
 from lnets.cli import main
 from lnets.cli.commands import app
+from lnets.specs.data import DataSpec, FileSplitSpec
 from tests.conftest import REPOSITORY
 
 Write = Callable[..., Path]
@@ -309,14 +310,17 @@ def test_figures_are_drawn_and_named(
 
 
 def test_splits_are_written_as_files(
-    cli: Callable[..., tuple[int, str, str]], tmp_path: Path
+    cli: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "small"
+    monkeypatch.setenv("LNETS_DATA", str(tmp_path / "sets"))
+    folder = "small"
     options = ("--per-class", 30, "--validation-per-class", 10)
     code, _, err = cli("split", folder, "--dataset", "digits", *options)
     assert (code, len(err.splitlines())) == (0, 2)
-    assert len((folder / "train.txt").read_text().splitlines()) == 300
-    assert len((folder / "validation.txt").read_text().splitlines()) == 100
+    data = {"dataset": "digits", "split": {"type": "files", "folder": folder}}
+    split = DataSpec.model_validate(data).split
+    assert isinstance(split, FileSplitSpec)
+    assert [len(indices) for indices in split.read(1_438)] == [300, 100]
     code, _, err = cli("split", folder, "--dataset", "digit", *options)
     assert (code, "did you mean `digits`?" in err) == (2, True)
     code, _, err = cli("split", folder, "--dataset", "digits", *options[:3], 110)

@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 import torch
 
 from lnets.data.images import Augmentation, ImageData, ImageSplits, Source
-from lnets.data.splits import Split, halves, split_by_fraction, split_by_indices, split_per_class
+from lnets.data.splits import Split, halves, split_by_fraction, split_per_class
 from lnets.errors import DataError, SpecError
 from lnets.specs.data import (
     DATASETS,
@@ -138,19 +138,19 @@ def build_split(spec: SplitSpec, labels: torch.Tensor) -> Split:
         case PerClassSplitSpec():
             return split_per_class(labels, spec.train, spec.validation, spec.seed)
         case FileSplitSpec():
-            return split_by_indices(len(labels), *spec.read())
+            return Split(*map(torch.tensor, spec.read(len(labels))))
         case _:
             assert_never(spec)
 
 
 def write_split(
-    dataset: str, folder: Path, *, per_class: int, validation_per_class: int, seed: int
+    dataset: str, folder: str, *, per_class: int, validation_per_class: int, seed: int
 ) -> list[Path]:
     """Write a class-balanced split of a data set as index files; returns the files.
 
     Args:
         dataset: Its name.
-        folder: Where to; it is made.
+        folder: Where to, below that of the data sets as `split.folder` is; it is made.
         per_class: Images of each class to train on.
         validation_per_class: Images of each class to hold out.
         seed: Of the draw; the same arguments write the same files.
@@ -166,7 +166,7 @@ def write_split(
     # The labels are the same for every image size.
     labels = open_source(dataset, data_folder(), True, image_size=1).labels
     split = split_per_class(labels, per_class, validation_per_class, seed)
-    return write_indices(folder, split.train.tolist(), split.validation.tolist())
+    return write_indices(data_folder() / folder, split.train.tolist(), split.validation.tolist())
 
 
 # A worker's next trial mostly has the same data, which then take no second to read.

@@ -245,7 +245,9 @@ def query(
 
 @app.command()
 def split(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Where the files go, below LNETS_DATA.")
+    ],
     dataset: Annotated[str, typer.Option(help="Whose training images are split.")],
     per_class: Annotated[int, typer.Option(min=1, help="Images of each class to train on.")],
     validation_per_class: Annotated[
@@ -255,7 +257,9 @@ def split(
 ) -> None:
     """Write which images to train on and to validate with: train.txt and validation.txt.
 
-    Example: lnets-sweep split data/small --dataset mnist --per-class 30 --validation-per-class 9
+    An experiment takes them by `split: {type: files, folder: FOLDER}`.
+
+    Example: lnets-sweep split small --dataset mnist --per-class 30 --validation-per-class 9
     """
     from lnets.build.data import write_split
 

@@ -16,10 +16,17 @@ from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
 from lnets.specs.references import TrialReference
-from lnets.specs.spec import Broken, Spec, rule_broken, show
+from lnets.specs.spec import Broken, Matching, Spec, rule_broken, show
 
 Radius = Annotated[float, Field(gt=0, le=1e6)]
-Fraction = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$")]
+Fraction = Annotated[
+    str,
+    Matching(
+        "[1-9][0-9]{0,5}/[1-9][0-9]{0,5}",
+        "must be a number without quotes, or a fraction of whole numbers above 0 of up to six "
+        "digits, such as 36/255",
+    ),
+]
 Epsilon = Annotated[
     Annotated[Radius, Tag("number")] | Annotated[Fraction, Tag("fraction")],
     Discriminator(lambda value: "fraction" if isinstance(value, str) else "number"),
@@ -56,9 +63,9 @@ class CertificateSpec(Spec):
 class NormalizationSpec(Spec):
     """A first layer that shifts and divides channels; it counts in the Lipschitz constant."""
 
-    mean: tuple[float, ...] = Field(min_length=1)
+    mean: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = Field(min_length=1)
     """Subtracted from each channel's pixels."""
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1)
     """By which each channel is divided then."""
 
 
@@ -265,5 +272,7 @@ def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
         kind = getattr(getattr(spec.model, name, None), "type", "standard")
         if norm_kept(kind) == norm:
             yield f"model.{name} ({kind})"
-    if spec.per_update_proj is not None and norm_kept(spec.per_update_proj.type) == norm:
-        yield f"per_update_proj ({spec.per_update_proj.type})"
+    for name in ("per_update_proj", "per_epoch_proj"):
+        projection = getattr(spec, name)
+        if projection is not None and norm_kept(projection.type) == norm:
+            yield f"{name} ({projection.type})"

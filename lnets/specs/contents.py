@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from lnets.specs.spec import Matching, rule_broken
 
-from lnets.specs.spec import rule_broken
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[
+    str, Matching("[0-9a-f]{64}", "must be 64 hex digits, which are filled in when left out")
+]
 """64 hex digits."""
 
 

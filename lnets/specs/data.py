@@ -36,6 +36,8 @@ class Dataset(NamedTuple):
     num_classes: int
     smallest_class: int
     """Training images of the class that has the fewest."""
+    train_images: int
+    test_images: int
     has_test: bool = True
     """Whether its authors have set test images aside."""
 
@@ -45,18 +47,24 @@ class Dataset(NamedTuple):
         assert side is not None
         return self.channels, side, side
 
+    def num_images(self, train: bool | None) -> int:
+        """Training images, else test images; None counts all."""
+        if train is None:
+            return self.train_images + self.test_images
+        return self.train_images if train else self.test_images
+
 
 DATASETS: dict[DatasetName, Dataset] = {
-    "digits": Dataset(1, 8, 10, 139, has_test=False),
-    "mnist_5k": Dataset(1, 28, 10, 400, has_test=False),
-    "mnist": Dataset(1, 28, 10, 5_421),
-    "fashion_mnist": Dataset(1, 28, 10, 6_000),
-    "cifar10": Dataset(3, 32, 10, 5_000),
-    "cifar100": Dataset(3, 32, 100, 500),
-    "svhn": Dataset(3, 32, 10, 4_659),
-    "stl10": Dataset(3, 96, 10, 500),
-    "lsun_bed": Dataset(3, None, 1, 3_033_042),
-    "imagenet": Dataset(3, None, 1000, 732),
+    "digits": Dataset(1, 8, 10, 139, 1_438, 359, has_test=False),
+    "mnist_5k": Dataset(1, 28, 10, 400, 4_000, 1_000, has_test=False),
+    "mnist": Dataset(1, 28, 10, 5_421, 60_000, 10_000),
+    "fashion_mnist": Dataset(1, 28, 10, 6_000, 60_000, 10_000),
+    "cifar10": Dataset(3, 32, 10, 5_000, 50_000, 10_000),
+    "cifar100": Dataset(3, 32, 100, 500, 50_000, 10_000),
+    "svhn": Dataset(3, 32, 10, 4_659, 73_257, 26_032),
+    "stl10": Dataset(3, 96, 10, 500, 5_000, 8_000),
+    "lsun_bed": Dataset(3, None, 1, 3_033_042, 3_033_042, 300),
+    "imagenet": Dataset(3, None, 1000, 732, 1_281_167, 50_000),
 }
 
 
@@ -144,21 +152,25 @@ class FileSplitSpec(Spec):
                 return data
             message = f"must hold train.txt and validation.txt, got no {error.filename}"
             raise rule_broken(
-                (("folder",), f"{message}; `lnets-sweep split` writes them")
+                (("folder",), f"{message}; `lnets-sweep split {folder}` writes them")
             ) from None
         except (SpecError, OSError) as error:
             raise rule_broken((("folder",), f"must hold index files; {error}")) from None
         return with_sha256(data, "folder", found)
 
-    def read(self) -> Indices:
+    def read(self, num_images: int) -> Indices:
         """What the files say.
 
+        Args:
+            num_images: How many training images the data set has.
+
         Raises:
-            SpecError: If they are not there, or say something else than when the spec was read.
+            SpecError: If they are not there, have indices of images that are not, or say something
+                else than when the spec was read.
         """
         folder = data_folder() / self.folder
         try:
-            indices = read_indices(folder)
+            indices = read_indices(folder, num_images)
         except FileNotFoundError as error:
             raise SpecError(
                 f"{error.filename}: no such file, but the experiment is split by it; bring it "
@@ -219,7 +231,11 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _data_set_has_what_is_asked_for(self) -> Self:
-        problem = bad_image_size(self.dataset, self.image_size) or self._bad_class_counts()
+        problem = (
+            bad_image_size(self.dataset, self.image_size)
+            or self._bad_class_counts()
+            or self._bad_indices()
+        )
         if problem is not None:
             raise rule_broken(problem)
         return self
@@ -236,3 +252,14 @@ class DataSpec(Spec):
             f"{split.train} + {split.validation}; ask for fewer"
         )
         return ("split", "train"), message
+
+    def _bad_indices(self) -> Broken | None:
+        if not isinstance(self.split, FileSplitSpec):
+            return None
+        try:
+            read_indices(data_folder() / self.split.folder, DATASETS[self.dataset].train_images)
+        except FileNotFoundError:  # a stored spec can be read where its data is not
+            return None
+        except SpecError as error:
+            return ("split", "folder"), f"must hold index files of {self.dataset}; {error}"
+        return None

@@ -10,7 +10,7 @@ from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.identity import canonical_json
 from lnets.specs.needs import SweepNeedSpec, names_in, needed_by
 from lnets.specs.overrides import Overrides, apply_overrides, split_paths
-from lnets.specs.references import TrialReference, why_no_name, with_references
+from lnets.specs.references import NEED_NAME, TrialReference, with_references
 from lnets.specs.search import GridSpec
 from lnets.specs.spec import Broken, nearest, show
 from lnets.specs.sweep import SweepSpec
@@ -62,7 +62,7 @@ def write_out(
 def _from_sweep(
     name: str, need: dict[str, Any], read: Callable[[str], SweepSpec]
 ) -> dict[str, Any]:
-    wrong = why_no_name(name)
+    wrong = NEED_NAME.problem(name)
     if wrong is not None:
         raise _RefusedError(((), wrong))
     try:

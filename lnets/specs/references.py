@@ -4,35 +4,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from lnets.specs.spec import Path, Spec, rule_broken, show
+from lnets.specs.spec import Matching, Path, Spec
 
 _NAME = "[a-z][a-z0-9_]{0,62}"
 _KEY = "[0-9a-f]{64}"
 _S = TypeVar("_S", bound=Spec)
 
 
-def why_no_name(text: str) -> str | None:
-    """What is wrong with a need's name; None if nothing is."""
-    if re.fullmatch(_NAME, text):
-        return None
-    return f"must be at most 63 small letters, digits and `_`, a letter first, got {show(text)}"
-
-
-def _checked(text: str) -> str:
-    wrong = why_no_name(text)
-    if wrong is not None:
-        raise rule_broken(((), wrong))
-    return text
-
-
-NeedName = Annotated[
-    str,
-    AfterValidator(_checked),
-    WithJsonSchema({"type": "string", "pattern": f"^{_NAME}$"}),
-]
+NEED_NAME = Matching(_NAME, "must be at most 63 small letters, digits and `_`, a letter first")
+NeedName = Annotated[str, NEED_NAME]
 """What the experiments of a sweep call a trial that they need."""
 
 

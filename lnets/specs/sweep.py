@@ -8,10 +8,16 @@ from lnets.specs.experiments import AnyExperiment
 from lnets.specs.needs import Needs, Seed
 from lnets.specs.overrides import split_paths
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
-from lnets.specs.spec import Spec, rule_broken, show
+from lnets.specs.spec import Matching, Spec, rule_broken, show
 from lnets.specs.sweep_rules import broken_rules
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+SweepName = Annotated[
+    str,
+    Matching(
+        "[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+        "must be at most 64 letters, digits, `_` and `-`, and begin with a letter or digit",
+    ),
+]
 SeedCount = Annotated[int, Field(ge=1, le=10_000)]
 SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
 FuseCount = Annotated[int, Field(ge=1, le=4096)]
@@ -81,7 +87,7 @@ class TableSpec(Spec):
 class SweepSpec(Spec):
     """An experiment, what varies of it, and how the answer is laid out."""
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: SweepName
     """Letters, digits, `_` and `-`; what the other commands call the sweep by."""
     description: str = ""
     """The question, in a sentence."""

@@ -47,19 +47,21 @@ def load_weights(model: nn.Module, file: Path) -> None:
         file: What the trial left.
 
     Raises:
-        TrialError: If there is no such file, or it is of another architecture.
+        TrialError: If there is no such file, or it is damaged or of another architecture.
     """
-    if not file.exists():
-        raise TrialError(
-            f"init_from must be the key of a finished trial of this store, got no {file}; "
-            "`lnets-sweep query` lists keys"
-        )
-    with safe_open(file, "pt") as stored:
-        state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise TrialError(f"init_from must be a trial of the same model; {error}") from error
+    state = _weights(file)
+    mine, its = (
+        {name: list(tensor.shape) for name, tensor in tensors.items()}
+        for tensors in (model.state_dict(), state)
+    )
+    for name in {**mine, **its}:
+        if mine.get(name) != its.get(name):
+            raise TrialError(
+                f"init_from must be a trial of the same model, but `{name}` has shape "
+                f"{its.get(name, 'none')} in {file}, and {mine.get(name, 'none')} in this model; "
+                "start from another trial, or give this one the other's model"
+            )
+    model.load_state_dict(state)
     for name, layer in model.named_modules():
         if keeps_orthonormal(layer):
             defect = float(orthonormality_defect(layer.get_parameter("weight").detach()))
@@ -68,6 +70,22 @@ def load_weights(model: nn.Module, file: Path) -> None:
                     "init_from must be a trial of the same model; its weight of "
                     f"`{name}` is not orthonormal, as this layer's must be from the start"
                 )
+
+
+def _weights(file: Path) -> dict[str, Tensor]:
+    if not file.exists():
+        raise TrialError(
+            f"init_from must be the key of a finished trial of this store, got no {file}; "
+            "`lnets-sweep query` lists keys"
+        )
+    try:
+        with safe_open(file, "pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise TrialError(
+            f"init_from must be a trial whose weights are whole, but {file} is damaged ({error}); "
+            "bring it back from a copy, or start from another trial"
+        ) from None
 
 
 def save_state(file: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
