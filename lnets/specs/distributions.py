@@ -10,6 +10,7 @@ from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
 from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
+from lnets.specs.vectors import VectorsSpec
 
 if TYPE_CHECKING:
     from lnets.specs.experiment import ExperimentSpec
@@ -205,26 +206,14 @@ def _family(images: ImageSamplesSpec | GanSamplesSpec) -> str:
     return images.dataset.removesuffix("_5k")
 
 
-class GaussianSpec(Spec):
+class GaussianSpec(VectorsSpec):
     """A normal distribution with independent coordinates."""
 
     type: Literal["gaussian"]
-    dim: int = Field(ge=1, le=65536)
-    """Dimension."""
     mean: tuple[Coordinate, ...] = Field((0.0,), min_length=1)
     """Mean of each coordinate, or one number for all of them."""
     std: tuple[Deviation, ...] = Field((1.0,), min_length=1)
     """Standard deviation of each coordinate, or one number for all of them."""
-
-    @property
-    def shape(self) -> Shape:
-        """Of one sample."""
-        return (self.dim,)
-
-    @property
-    def size(self) -> int:
-        """Numbers per sample."""
-        return self.dim
 
     @model_validator(mode="after")
     def _every_coordinate_has_one(self) -> Self:
@@ -235,7 +224,7 @@ class GaussianSpec(Spec):
         return self
 
 
-class MinFunnelsSpec(Spec):
+class MinFunnelsSpec(VectorsSpec):
     """One side of a pair with a known distance and a known optimal critic.
 
     u(x) = minₙ(‖x − aₙ‖ + bₙ) has N funnels at random places. The target is uniform on the cube
@@ -254,16 +243,6 @@ class MinFunnelsSpec(Spec):
     """A point at the share t of its ray, counted from the centre, is moved to t^degree."""
     funnel_seed: int = Field(0, ge=0, le=2**31 - 1)
     """Of the funnels' places and heights; the same for all seeds of a sweep."""
-
-    @property
-    def shape(self) -> Shape:
-        """Of one sample."""
-        return (self.dim,)
-
-    @property
-    def size(self) -> int:
-        """Numbers per sample."""
-        return self.dim
 
 
 DistributionSpec = Annotated[

@@ -9,8 +9,8 @@ from pydantic import Field, Strict, model_validator
 
 from lnets.specs.contents import Sha256, with_sha256
 from lnets.specs.data import data_folder
-from lnets.specs.network import Shape
 from lnets.specs.spec import Spec, rule_broken
+from lnets.specs.vectors import VectorsSpec
 
 _SUFFIXES = (".npy", ".parquet")
 _End = Annotated[float, Field(ge=-1e30, le=1e30)]
@@ -18,7 +18,7 @@ _End = Annotated[float, Field(ge=-1e30, le=1e30)]
 _Ends = Annotated[tuple[_End, _End], Strict(False)]
 
 
-class PointCloudSpec(Spec):
+class PointCloudSpec(VectorsSpec):
     """Independent samples of an unknown distribution, a point per row of a file.
 
     Always the same half of them is trained on; the other half gives the bounds.
@@ -28,24 +28,12 @@ class PointCloudSpec(Spec):
     path: str = Field(min_length=1)
     """File below the folder of the data sets (`LNETS_DATA`), or anywhere if it begins with `/`.
     `.npy`: a matrix; `.parquet`: a column of numbers per dimension."""
-    dim: int = Field(ge=1, le=65536)
-    """Numbers per point."""
     support: _Ends | None = None
     """Smallest and largest coordinate that the distribution can have, known from elsewhere than
     from these points; null if none are known, and then there is no wasserstein_lower_bound."""
     sha256: Sha256 | None = None
     """Identity of the file, filled in when the spec is read. With it, a spec can be read where the
     file is not."""
-
-    @property
-    def shape(self) -> Shape:
-        """Of one sample."""
-        return (self.dim,)
-
-    @property
-    def size(self) -> int:
-        """Numbers per sample."""
-        return self.dim
 
     @property
     def file(self) -> Path:
