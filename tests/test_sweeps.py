@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lnets.build import build_classifier, build_critic, build_optimizer
+from lnets.build import build_classifier, build_critic, build_generator, build_optimizer
 from lnets.nn.fused import Replicas
 from lnets.specs.classification import ClassificationSpec
+from lnets.specs.gan import GanSpec
 from lnets.specs.load import load_sweep
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.sweep.plan import make_plan
@@ -28,6 +29,11 @@ def test_every_configuration_builds(file: Path) -> None:
             case ClassificationSpec():
                 shape = experiment.data.input_shape
                 model = build_classifier(experiment.model, experiment.normalization, shape)
+            case GanSpec():
+                shape = experiment.data.image_shape
+                model = build_critic(experiment.model, shape)
+                generator = build_generator(experiment.generator, shape)
+                build_optimizer([experiment.generator_optim], Replicas([generator]))
             case _:
                 raise AssertionError(f"no way to build {experiment.task}")
         build_optimizer([experiment.optim], Replicas([model]))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lnets.build.data import build_gan_images, build_sample_images
-from lnets.build.trials import Weights, no_weights, trained_generator
+from lnets.build.trials import Weights, no_store, trained_generator
 from lnets.data.distributions import (
     Distribution,
     Gaussian,
@@ -31,7 +31,7 @@ from lnets.specs.point_cloud import PointCloudSpec
 
 
 def build_distribution(
-    spec: DistributionSpec, device: torch.device, weights: Weights = no_weights
+    spec: DistributionSpec, device: torch.device, weights: Weights = no_store
 ) -> Distribution:
     """The distribution to sample from.
 

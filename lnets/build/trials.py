@@ -21,13 +21,11 @@ Weights: TypeAlias = Callable[[str], Path]
 """The weights of a finished trial, by its key; its experiment is beside them."""
 
 
-def no_weights(trial_key: str) -> Path:
-    """Of trials where there is no store.
-
-    Raises:
-        TrialError: Always.
-    """
-    raise TrialError(f"trial {trial_key} must be in a store, got none; submit a sweep instead")
+def no_store(trial_key: str) -> Path:
+    """The weights of a trial where there is no store."""
+    raise TrialError(
+        f"what starts from the trial {trial_key} needs a store that has it, got none; submit one"
+    )
 
 
 def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lnets.build.trials import no_weights
+from lnets.build.trials import Weights, no_store
 from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
@@ -27,7 +27,7 @@ _ORTHONORMAL = 1.0
 class TrialFiles:
     """Where a task finds and puts what must outlive it."""
 
-    weights: Callable[[str], Path]
+    weights: Weights
     """The weights of a finished trial, by its key."""
     checkpoint: Path | None = None
     """Training that is cut off goes on from here; None starts anew."""
@@ -35,7 +35,7 @@ class TrialFiles:
     """Where each trial may leave pictures and their data; empty keeps none."""
 
 
-NO_FILES = TrialFiles(no_weights)
+NO_FILES = TrialFiles(no_store)
 """Of a trial that starts from nothing, and never goes on."""
 
 

@@ -103,7 +103,7 @@ def test_what_is_no_such_classifier_is_refused_before_training(tmp_path: Path) -
     given = spec("WGAN", features=KEY)
     with pytest.raises(TrialError, match="features must be the key of a finished trial"):
         outcome(given, files=TrialFiles(lambda key: tmp_path / key))
-    with pytest.raises(TrialError, match="must be in a store"):
+    with pytest.raises(TrialError, match="needs a store that has it, got none"):
         outcome(given, files=NO_FILES)
     other = spec("WGAN", epochs=1, quality=None)
     files = keep(tmp_path, other, outcome(other)[0].model)

@@ -140,7 +140,7 @@ def test_a_gan_that_is_not_there_is_refused(tmp_path: Path) -> None:
     files = TrialFiles(lambda key: tmp_path / key / "model.safetensors")
     with pytest.raises(TrialError, match="gan must be the key of a finished trial of this store"):
         bounds(experiment(), files)
-    with pytest.raises(TrialError, match=f"trial {KEY} must be in a store, got none"):
+    with pytest.raises(TrialError, match=f"from trial {KEY} needs a store"):
         bounds(experiment(), NO_FILES)
 
 
