@@ -61,7 +61,7 @@ def test_the_gan_is_trained_once(tmp_path: Path) -> None:
         assert store.table("trials", ["trial_key"]).num_rows - before == trained
     (gan,) = plan.needed
     left = {file.name for file in store.artifacts(gan.trial_key).iterdir()}
-    assert left == {"model.safetensors", "experiment.json", "samples", "animation.gif"}
+    assert left == {"model.safetensors", "experiment.json", "samples", "animation.gif", "figures"}
     rows = store.table("trials", ["status", "metrics"]).to_pylist()
     assert {row["status"] for row in rows} == {"completed"}
     estimates = [json.loads(row["metrics"]).get("wasserstein_estimate") for row in rows]
