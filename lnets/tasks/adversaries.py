@@ -40,7 +40,7 @@ class Adversaries:
             [spec.generator_optim],
             per_update_proj=None,
             per_epoch_proj=None,
-            steps=steps // spec.critic_steps,
+            steps=max(1, steps // spec.critic_steps),
             compiled=compiled,
         )
         self.critic = Training(

@@ -220,7 +220,35 @@ def test_training_brings_the_generator_to_the_data(gan_type: str) -> None:
     assert distances[1] < 0.8 * distances[0]
 
 
+def test_rates_may_fall() -> None:
+    """Also where there are fewer updates than the generator waits for."""
+    optim = {"type": "sgd", "lr": 0.01, "schedule": {"type": "linear"}}
+    common = {"optim": optim, "generator_optim": optim, "quality": None, "epochs": 1}
+    for critic_steps in (1, 100):
+        ended, curve = outcome(spec("LWGAN", critic_steps=critic_steps, **common))
+        assert ended.status == "completed"
+        assert ("generator_loss" in curve[0][1]) == (critic_steps == 1)
+
+
 def test_more_than_one_at_a_time_is_not_for_gans() -> None:
     assert spec("WGAN").why_alone() is not None
     with pytest.raises(ValueError, match="too many values to unpack"):
         run_trials([spec("WGAN")] * 2, [0, 1], device="cpu", threads=1, report=lambda *_: None)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("gan_type", TYPES)
+def test_a_gpu_trains_and_resumes_too(gan_type: str, tmp_path: Path) -> None:
+    experiment = spec(gan_type, epochs=4)
+    options: dict[str, Any] = {"device": "cuda", "threads": 1, "files": files_in(tmp_path)}
+
+    def stop(_: int, step: int, __: Any) -> None:
+        if step > 2 * STEPS:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run_trials([experiment], [0], report=stop, **options)
+    (ended,) = run_trials([experiment], [0], report=lambda *_: None, **options)
+    assert ended.status == "completed"
+    assert set(ended.metrics) == set(experiment.metrics)
+    assert (tmp_path / "animation.gif").exists()
