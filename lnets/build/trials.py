@@ -24,7 +24,7 @@ Weights: TypeAlias = Callable[[str], Path]
 def no_store(trial_key: str) -> Path:
     """The weights of a trial where there is no store."""
     raise TrialError(
-        f"what starts from the trial {trial_key} needs a store that has it, got none; submit one"
+        f"what starts from trial {trial_key} needs a store that has it, got none; submit one"
     )
 
 
