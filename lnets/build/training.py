@@ -1,14 +1,16 @@
 """Optimizers, schedules and projections of a spec."""
 
+import functools
 from collections.abc import Sequence
 from typing import assert_never
 
 import torch
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, MultiStepLR, StepLR
 
-from lnets.build.layers import bjorck_options
+from lnets.build.options import bjorck_options
 from lnets.nn import ProjectionSchedule
 from lnets.nn.fused import Replicas
+from lnets.nn.original import ORIGINAL_PROJECTIONS
 from lnets.nn.projection import Projection, projection
 from lnets.optim import AggMo, row_groups
 from lnets.specs.optim import (
@@ -86,33 +88,47 @@ def build_schedule(
 
 
 def build_projections(
-    per_update: UpdateProjectionSpec | None, per_epoch: EpochProjectionSpec | None
+    per_update: UpdateProjectionSpec | None,
+    per_epoch: EpochProjectionSpec | None,
+    *,
+    faithful: bool = False,
 ) -> ProjectionSchedule:
     """What projects raw weights during training, and when.
 
     Args:
         per_update: What happens after each update; None is nothing.
         per_epoch: What happens at the start of epochs; None is nothing.
+        faithful: Whether they are those of the original LNets code.
     """
-    after_update = None if per_update is None else build_projection(per_update)
+    after_update = None if per_update is None else build_projection(per_update, faithful=faithful)
     if per_epoch is None:
         return ProjectionSchedule(per_update=after_update)
     return ProjectionSchedule(
         per_update=after_update,
-        per_epoch=build_projection(per_epoch),
+        per_epoch=build_projection(per_epoch, faithful=faithful),
         every_n_epochs=per_epoch.every_n_epochs,
         reset_optimizer=per_epoch.reset_optimizer,
     )
 
 
-def build_projection(spec: UpdateProjectionSpec | EpochProjectionSpec) -> Projection:
-    """Maps a raw weight, whenever that happens."""
+def build_projection(
+    spec: UpdateProjectionSpec | EpochProjectionSpec, *, faithful: bool = False
+) -> Projection:
+    """Maps a raw weight, whenever that happens.
+
+    Args:
+        spec: What to build.
+        faithful: Whether it is that of the original LNets code.
+    """
     match spec:
         case L2ProjectionSpec():
-            return projection("l_2", **bjorck_options(spec))
+            kind, options = "l_2", bjorck_options(spec)
         case LInfProjectedSpec():
-            return projection("l_inf_projected")
+            kind, options = "l_inf_projected", {}
         case LInfScaledSpec():
-            return projection("l_inf_scaled", scale_all=spec.scale_all)
+            kind, options = "l_inf_scaled", {"scale_all": spec.scale_all}
         case _:
             assert_never(spec)
+    if faithful:
+        return functools.partial(ORIGINAL_PROJECTIONS[kind], **options)
+    return projection(kind, **options)

@@ -58,7 +58,9 @@ def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
     """
     experiment, tensors = _read(weights, "features", ClassificationSpec, "classification")
     shape = experiment.data.image_shape
-    classifier = build_classifier(experiment.model, experiment.normalization, shape)
+    classifier = build_classifier(
+        experiment.model, experiment.normalization, shape, faithful=experiment.faithful
+    )
     if experiment.finetune is not None:
         iterate_(classifier, experiment.finetune)
     return experiment, _loaded(classifier, tensors, weights, "features")

@@ -11,7 +11,13 @@ from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
-from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
+from lnets.specs.metrics import (
+    CLASSIFICATION,
+    VALIDATION,
+    Metric,
+    certified_metrics,
+    unproven,
+)
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
@@ -133,7 +139,8 @@ class ClassificationSpec(ExperimentSpec):
         certified = "validation_certified_accuracy"
         chosen = self.selection is not None and self.selection.metric == certified
         validation = VALIDATION if self.data.has_validation else {}
-        return known | {k: v for k, v in validation.items() if k != certified or chosen}
+        known |= {k: v for k, v in validation.items() if k != certified or chosen}
+        return unproven(known) if self.faithful else known
 
     @property
     def input_batch(self) -> Shape:
@@ -211,6 +218,13 @@ class ClassificationSpec(ExperimentSpec):
                 "selection out"
             )
             yield ("selection",), message
+        elif (
+            self.faithful
+            and self.selection is not None
+            and self.selection.metric == "validation_certified_accuracy"
+        ):
+            message = "must be another one with faithful, under which nothing is certified"
+            yield ("selection", "metric"), message
 
     def _bad_finetuning(self) -> Iterator[Broken]:
         if self.finetune is None:

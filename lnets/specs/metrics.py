@@ -1,6 +1,6 @@
 """Every metric that a task reports: its name, its unit, which way is better."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 
@@ -57,6 +57,16 @@ WASSERSTEIN = {
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
 }
+
+FAITHFUL = {
+    "test_dual": Metric(
+        "dual value on held-out samples, divided by no Lipschitz constant: what the original "
+        "reports",
+        "output units",
+        "higher",
+    )
+}
+"""What the critic of a faithful experiment reports in place of what is proven."""
 
 _CERTIFIED = Metric(
     "share of test images that are classified correctly whatever perturbation of at most that "
@@ -155,8 +165,16 @@ GAN = {
     "steps_per_second": WASSERSTEIN["steps_per_second"],
 }
 
-KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN
+KNOWN = WASSERSTEIN | FAITHFUL | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN
 """Metrics of all tasks that have one name."""
+_PROVEN = (
+    "wasserstein_estimate",
+    "wasserstein_lower_bound",
+    "tightness",
+    "gradient_error",
+    "lipschitz_upper_bound",
+    "median_certified_radius",
+)
 
 
 def certified_metrics(epsilons: Sequence[str]) -> dict[str, Metric]:
@@ -166,6 +184,15 @@ def certified_metrics(epsilons: Sequence[str]) -> dict[str, Metric]:
         epsilons: Sizes of perturbations, as they are written in the spec.
     """
     return {f"{CERTIFIED}{epsilon}": _CERTIFIED for epsilon in epsilons}
+
+
+def unproven(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Those that rest on no proven Lipschitz constant."""
+    return {
+        name: metric
+        for name, metric in metrics.items()
+        if name not in _PROVEN and not name.startswith(CERTIFIED)
+    }
 
 
 def find_metric(name: str) -> Metric | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiments import AnyExperiment
-from lnets.specs.sweep import SweepSpec
+from lnets.specs.sweep import SweepSpec, sweep_name
 from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
@@ -57,9 +56,7 @@ def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> d
     Returns:
         `trial_key`, `status`, `metrics` and `error`.
     """
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64].lstrip("_-")
-    sweep = SweepSpec(name=safe or "experiment", experiment=experiment, seeds=(seed,))
-    plan = make_plan(sweep)
+    plan = make_plan(SweepSpec(name=sweep_name(name), experiment=experiment, seeds=(seed,)))
     submit_here(plan, folder, "in-process")
     key = plan.trials[0].trial_key
     row = trials_that_count(Store(folder), [key])[key]

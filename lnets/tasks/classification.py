@@ -75,7 +75,9 @@ class _Run:
         models = []
         for seed in seeds:
             torch.manual_seed(seed)
-            model = build_classifier(spec.model, spec.normalization, spec.data.image_shape)
+            model = build_classifier(
+                spec.model, spec.normalization, spec.data.image_shape, faithful=spec.faithful
+            )
             if spec.init_from is not None:
                 load_weights(model, files.weights(spec.init_from))
             models.append(model.to(device))
@@ -90,6 +92,7 @@ class _Run:
             per_update_proj=spec.per_update_proj,
             per_epoch_proj=spec.per_epoch_proj,
             compiled=compiled,
+            faithful=spec.faithful,
         )
         self._training = self._begin(models, self._optims, steps=steps)
         self._watchers = [SingularValues(spec.singular_values, steps, files.folders, self._report)]
@@ -156,6 +159,7 @@ class _Run:
         epsilons = {str(epsilon): epsilon_value(epsilon) for epsilon in spec.certificate.epsilons}
         norm = spec.certificate.norm
         found = evaluate(model, self._data.test, self._loss, norm=norm, epsilons=epsilons)
+        found = {name: value for name, value in found.items() if name in spec.metrics}
         if not all(map(math.isfinite, found.values())):
             return Outcome("diverged", cost, model)
         return Outcome("completed", found | figures | cost, model)

@@ -30,6 +30,7 @@ class Training:
         per_epoch_proj: How raw weights are projected at the start of epochs.
         steps: Of the whole training, for schedules that end with it.
         compiled: Whether the networks are compiled.
+        faithful: Whether projections are those of the original LNets code.
     """
 
     def __init__(
@@ -41,11 +42,12 @@ class Training:
         per_epoch_proj: EpochProjectionSpec | None,
         steps: int,
         compiled: bool,
+        faithful: bool = False,
     ) -> None:
         self.replicas = Replicas(models, compiled=compiled)
         self.optimizer = build_optimizer(optims, self.replicas)
         self.schedule = build_schedule(optims[0].schedule, self.optimizer, steps)
-        self._projections = build_projections(per_update_proj, per_epoch_proj)
+        self._projections = build_projections(per_update_proj, per_epoch_proj, faithful=faithful)
         norms = torch.tensor([[optim.max_grad_norm or math.inf] for optim in optims])
         norms = norms.to(self.replicas.rows.device)
         self._max_norms = norms if norms.isfinite().any() else None

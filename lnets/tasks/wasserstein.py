@@ -78,6 +78,7 @@ def train(
         if is_finite(critic) and i in run.alive:
             held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
             bounds = evaluate(critic, *distribs, spec.test_sample_size, spec.exact_points, held_out)
+            bounds = {name: value for name, value in bounds.items() if name in spec.metrics}
         if bounds and all(math.isfinite(value) for value in bounds.values()):
             outcomes.append(Outcome("completed", bounds | cost, critic))
         else:
@@ -99,7 +100,8 @@ class _Run:
         critics = []
         for spec, seed in zip(specs, seeds, strict=True):
             torch.manual_seed(seed)
-            critics.append(build_critic(spec.model, spec.distrib1.shape).to(device))
+            critic = build_critic(spec.model, spec.distrib1.shape, faithful=spec.faithful)
+            critics.append(critic.to(device))
         self._spec = spec = specs[0]
         self._training = Training(
             critics,
@@ -108,6 +110,7 @@ class _Run:
             per_epoch_proj=spec.per_epoch_proj,
             steps=spec.steps,
             compiled=compiled,
+            faithful=spec.faithful,
         )
         self._device = device
         self._precision = training_precision(spec.precision, device)
