@@ -13,8 +13,7 @@ from typing import Any, Literal
 from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
-from lnets.specs.experiments import AnyExperiment
-from lnets.specs.sweep import SweepSpec, sweep_name
+from lnets.specs.sweep import SweepSpec
 from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
@@ -50,13 +49,13 @@ def submit_here(
     return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress
 
 
-def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Run one experiment with one seed in this process, unless the store has it.
+def run_here(sweep: SweepSpec, folder: Path) -> dict[str, Any]:
+    """Run the only trial of a sweep in this process, and what it needs, unless the store has them.
 
     Returns:
         `trial_key`, `status`, `metrics` and `error`.
     """
-    plan = make_plan(SweepSpec(name=sweep_name(name), experiment=experiment, seeds=(seed,)))
+    plan = make_plan(sweep)
     submit_here(plan, folder, "in-process")
     key = plan.trials[0].trial_key
     row = trials_that_count(Store(folder), [key])[key]
