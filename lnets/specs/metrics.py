@@ -36,6 +36,12 @@ WASSERSTEIN = {
     ),
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
+    "peak_memory": Metric(
+        "most memory at any moment: of the process on a CPU, of what torch allocated on a GPU; of "
+        "all trials that were trained together",
+        "GiB",
+        "lower",
+    ),
 }
 
 _CERTIFIED = Metric(
@@ -69,6 +75,7 @@ CLASSIFICATION = {
     ),
     "train_seconds": WASSERSTEIN["train_seconds"],
     "steps_per_second": WASSERSTEIN["steps_per_second"],
+    "peak_memory": WASSERSTEIN["peak_memory"],
     "images_per_second": Metric(
         "test images per second that the network, exported as ordinary layers, classifies",
         "1/s",
@@ -93,7 +100,9 @@ CERTIFIED = "certified_accuracy@"
 """What a metric begins with that is the certified accuracy at an epsilon."""
 
 
-KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION
+DERIVED = {"seconds_per_step": Metric("training seconds per step", "s", "lower")}
+"""Metrics that tables and queries compute from others."""
+KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | DERIVED
 """Metrics of all tasks that have one name."""
 
 
