@@ -13,6 +13,7 @@ from benchmarks import (
     robustness,
     step,
     sweep,
+    tables,
 )
 from benchmarks.measurement import Measurement, save
 from benchmarks.workloads import WORKLOADS
@@ -24,6 +25,7 @@ BENCHES = {
     "layers": layers.measure,
     "robustness": robustness.measure,
     "sweep": sweep.measure,
+    "tables": tables.measure,
 }
 BY_WORKLOAD = {"step": step.measure, "quality": quality.measure, "limit": limit.measure}
 
