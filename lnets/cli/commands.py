@@ -1,16 +1,13 @@
 """Commands that read specs and run them: each parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
-from lnets.cli.output import print_json, print_table
+from lnets.cli.output import plan_sizes, plan_words, print_json, print_table
 from lnets.errors import SpecError
-
-if TYPE_CHECKING:
-    from lnets.sweep.plan import Plan
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A sweep, as a YAML file.")]
 
@@ -34,14 +31,14 @@ def validate(
         except SpecError as error:
             mistakes.append(str(error))
         else:
-            found.append({"file": str(spec), "name": plan.sweep.name, **_sizes(plan)})
+            found.append({"file": str(spec), "name": plan.sweep.name, **plan_sizes(plan)})
     if mistakes:
         raise SpecError("\n".join(mistakes))
     if as_json:
         print_json({"valid": True, "sweeps": found})
     else:
         for sweep in found:
-            typer.echo(f"{sweep['file']}: valid; {_words(sweep)}")
+            typer.echo(f"{sweep['file']}: valid; {plan_words(sweep)}")
 
 
 @app.command()
@@ -80,13 +77,14 @@ def submit(
     from lnets.sweep.plan import make_plan
 
     made = make_plan(load_sweep(spec))
-    table, failed = submit_here(made, store, runner)
+    table, progress = submit_here(made, store, runner)
     print_table(table, made.sweep.name, "json" if as_json else "terminal")
-    if failed:
+    if progress.failed or progress.blocked:
+        counts = {"failed": progress.failed, "are blocked": progress.blocked}
+        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        again = ", submitting again retries them" if progress.failed else ""
         typer.echo(
-            f"{failed} trials failed; `lnets-sweep status {made.sweep.name}` has the reasons, "
-            "submitting again retries them.",
-            err=True,
+            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
         )
         raise typer.Exit(1)
 
@@ -120,7 +118,9 @@ def run(
 
 @app.command()
 def split(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Where the files go, below LNETS_DATA.")
+    ],
     dataset: Annotated[str, typer.Option(help="Whose training images are split.")],
     per_class: Annotated[int, typer.Option(min=1, help="Images of each class to train on.")],
     validation_per_class: Annotated[
@@ -130,7 +130,9 @@ def split(
 ) -> None:
     """Write which images to train on and to validate with: train.txt and validation.txt.
 
-    Example: lnets-sweep split data/small --dataset mnist --per-class 30 --validation-per-class 9
+    An experiment takes them by `split: {type: files, folder: FOLDER}`.
+
+    Example: lnets-sweep split small --dataset mnist --per-class 30 --validation-per-class 9
     """
     from lnets.build.data import write_split
 
@@ -164,17 +166,3 @@ def schema(
             raise SpecError(f"{names}: not what the specs say; run `lnets-sweep schema --write`.")
     else:
         print_json(schemas())
-
-
-def _sizes(plan: "Plan") -> dict[str, int]:
-    return {
-        "configurations": plan.num_configurations,
-        "seeds": len(plan.sweep.seed_list()),
-        "trials": len(plan.trials),
-        "skipped": len(plan.skipped),
-    }
-
-
-def _words(sizes: dict[str, Any]) -> str:
-    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
-    return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words

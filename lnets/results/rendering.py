@@ -79,13 +79,17 @@ def format_interval(interval: Interval) -> str:
 
 
 def render(table: Table, *, title: str = "") -> RichTable:
-    """The table for a terminal."""
+    """The table for a terminal; of one metric, which is then named above it, a matrix."""
     grid = Grid.of(table)
+    matrix = bool(table.layout.columns) and len(table.layout.values) == 1
+    if matrix:
+        title = ": ".join(filter(None, (title, table.layout.values[0])))
     shown = RichTable(title=title or None, title_justify="left")
     for path in grid.rows:
         shown.add_column(Text(path))
     for heading, metric in grid.columns:
-        shown.add_column(Text(f"{heading}\n{metric}".strip()), justify="right", overflow="fold")
+        text = heading if matrix else f"{heading}\n{metric}".strip()
+        shown.add_column(Text(text), justify="right", overflow="fold")
     for names, cells in grid.body:
         shown.add_row(*map(Text, names), *(_styled(grid, cell) for cell in cells))
     return shown
@@ -194,7 +198,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 def count_text(counts: Counts) -> str:
     """A sweep, and how many of its trials have ended, and how."""
     parts = [f"{counts.completed} of {counts.trials} trials completed"]
-    for state in ("diverged", "failed", "missing"):
+    for state in ("diverged", "failed", "blocked", "missing"):
         if getattr(counts, state):
             parts.append(f"{getattr(counts, state)} {state}")
     name = f"{counts.name} ({counts.sweep_id})" if counts.sweep_id else counts.name

@@ -1,7 +1,8 @@
 """The trials of some sweeps, as a table in DuckDB that everything about them is asked of."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,10 @@ _SECONDS = """SELECT of, sum(train_seconds) FROM selected
 GROUP BY of HAVING sum(train_seconds) IS NOT NULL"""
 
 
+ENDINGS = ("completed", "diverged", "failed", "blocked")
+"""How trials end, as `Counts` counts them."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """How many trials of a sweep have ended, and how."""
@@ -31,11 +36,12 @@ class Counts:
     completed: int
     diverged: int
     failed: int
+    blocked: int
 
     @property
     def missing(self) -> int:
         """Trials that have not ended."""
-        return self.trials - self.completed - self.diverged - self.failed
+        return self.trials - self.completed - self.diverged - self.failed - self.blocked
 
 
 @dataclass(frozen=True)
@@ -70,10 +76,21 @@ class Selected:
                 sweep.sweep_id,
                 sweep.name,
                 len(sweep.trial_keys),
-                *(found.get((i, status), 0) for status in ("completed", "diverged", "failed")),
+                *(found.get((i, status), 0) for status in ENDINGS),
             )
             for i, sweep in enumerate(self.sweeps)
         ]
+
+    def names_of_needs(self) -> dict[str, str]:
+        """A name for the key of each needed trial; with the key where several have the same."""
+        names: dict[str, str] = {}
+        for sweep in self.sweeps:
+            for name, key in sweep.needs.items():
+                names.setdefault(key, name)
+        every = Counter(names.values())
+        return {
+            key: name if every[name] == 1 else f"{name} ({key[:12]})" for key, name in names.items()
+        }
 
     def train_seconds(self) -> dict[int, float]:
         """Seconds that the trials of each sweep took, by its number; whichever sweep ran them."""
@@ -123,3 +140,12 @@ class Selected:
             "SEMI JOIN selected USING (configuration)"
         ).fetchall()
         return bool(found)
+
+
+def with_names(value: Any, names: Mapping[str, str]) -> Any:
+    """What stands in a configuration, with names instead of the keys of trials."""
+    if isinstance(value, dict):
+        return {field: with_names(inner, names) for field, inner in value.items()}
+    if isinstance(value, list):
+        return [with_names(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value

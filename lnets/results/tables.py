@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lnets.results.cells import Placed, place_trials
 from lnets.results.records import FINISHED
-from lnets.results.selected import Counts, Selected
+from lnets.results.selected import Counts, Selected, with_names
 from lnets.results.statistics import (
     SIGNIFICANT,
     Comparison,
@@ -165,7 +165,7 @@ def make_table(
     where: str | None = None,
     test: Test = "wilcoxon",
 ) -> Table:
-    """Compare the completed trials of some sweeps.
+    """Compare the completed trials of some sweeps; the keys of trials that they need have names.
 
     Args:
         selected: The trials.
@@ -180,7 +180,7 @@ def make_table(
     metrics = tuple(dict.fromkeys([*layout.values, *(one.metric for one in objectives)]))
     placed = place_trials(selected, (*layout.rows, *layout.columns), metrics, where)
     signs = {name: sign for name in metrics if (sign := better(name, objectives)) is not None}
-    cells = _with_best(_cells(placed, layout, metrics), signs)
+    cells = _with_best(_cells(placed, layout, metrics, selected.names_of_needs()), signs)
     shown, tests = _tested([cell for cell in cells if cell.metric in layout.values], signs, test)
     return Table(
         layout=layout,
@@ -216,10 +216,12 @@ def better(metric: str, objectives: Sequence[ObjectiveSpec] = ()) -> Sign | None
     return 1 if known.better == "higher" else -1
 
 
-def _cells(placed: Placed, layout: TableSpec, metrics: Sequence[str]) -> list[Cell]:
+def _cells(
+    placed: Placed, layout: TableSpec, metrics: Sequence[str], names: Mapping[str, str]
+) -> list[Cell]:
     cells = []
     for place, values in placed.values.items():
-        named = [None if text is None else json.loads(text) for text in place]
+        named = [None if text is None else with_names(json.loads(text), names) for text in place]
         row = dict(zip(layout.rows, named, strict=False))
         column = dict(zip(layout.columns, named[len(layout.rows) :], strict=True))
         cells += [

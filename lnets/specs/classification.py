@@ -8,21 +8,29 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.layers import BjorckFields
+from lnets.specs.figures import SingularValuesSpec
+from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
-from lnets.specs.spec import Broken, Spec, rule_broken, show
+from lnets.specs.references import TrialReference
+from lnets.specs.spec import Broken, Matching, Spec, rule_broken, show
 
 Radius = Annotated[float, Field(gt=0, le=1e6)]
-Fraction = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$")]
+Fraction = Annotated[
+    str,
+    Matching(
+        "[1-9][0-9]{0,5}/[1-9][0-9]{0,5}",
+        "must be a number without quotes, or a fraction of whole numbers above 0 of up to six "
+        "digits, such as 36/255",
+    ),
+]
 Epsilon = Annotated[
     Annotated[Radius, Tag("number")] | Annotated[Fraction, Tag("fraction")],
     Discriminator(lambda value: "fraction" if isinstance(value, str) else "number"),
 ]
-TRIAL_KEY_PATTERN = "^[0-9a-f]{64}$"
 
 
 def epsilon_value(epsilon: float | str) -> float:
@@ -55,9 +63,9 @@ class CertificateSpec(Spec):
 class NormalizationSpec(Spec):
     """A first layer that shifts and divides channels; it counts in the Lipschitz constant."""
 
-    mean: tuple[float, ...] = Field(min_length=1)
+    mean: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = Field(min_length=1)
     """Subtracted from each channel's pixels."""
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1)
     """By which each channel is divided then."""
 
 
@@ -109,10 +117,13 @@ class ClassificationSpec(ExperimentSpec):
     """Which epoch's weights are kept; null keeps the last ones. Never by test images."""
     finetune: FinetuneSpec | None = None
     """Training after the training; null does none."""
-    init_from: str | None = Field(None, pattern=TRIAL_KEY_PATTERN)
-    """Key of a finished trial of the same store whose weights training starts from."""
+    init_from: TrialReference | None = None
+    """A trial whose weights training starts from: the key of a finished one of the same store, or
+    a name under the sweep's `needs`."""
     certificate: CertificateSpec = CertificateSpec()
     """Against what the trained classifier is certified."""
+    singular_values: SingularValuesSpec | None = None
+    """When singular values of the classifier's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -154,6 +165,17 @@ class ClassificationSpec(ExperimentSpec):
         if self.spectral_jacobian:
             return "the spectral-Jacobian penalty is of whole batches"
         return self.model.why_not_split()
+
+    def why_not_from(self, field: str, needed: ExperimentSpec) -> str | None:
+        """Weights to start from are those of a classifier of the same layers."""
+        if not isinstance(needed, ClassificationSpec):
+            return f"a trial of {needed.task} has no classifier"
+        if (needed.normalization is None) != (self.normalization is None):
+            return "only one of the two classifiers has a normalization"
+        mine, its = (spec.model.sizes(spec.data.input_shape) for spec in (self, needed))
+        if mine != its:
+            return f"its classifier has {show(its)}, and this one {show(mine)}"
+        return None
 
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
@@ -248,13 +270,9 @@ def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
     """Fields that keep a network's bound in one norm, and leave no useful one in others."""
     for name in ("linear", "conv"):
         kind = getattr(getattr(spec.model, name, None), "type", "standard")
-        if _norm_of(kind) == norm:
+        if norm_kept(kind) == norm:
             yield f"model.{name} ({kind})"
-    if spec.per_update_proj is not None and _norm_of(spec.per_update_proj.type) == norm:
-        yield f"per_update_proj ({spec.per_update_proj.type})"
-
-
-def _norm_of(kind: str) -> str | None:
-    if kind.startswith("standard"):
-        return None
-    return "linf" if kind.startswith("l_inf") else "l2"
+    for name in ("per_update_proj", "per_epoch_proj"):
+        projection = getattr(spec, name)
+        if projection is not None and norm_kept(projection.type) == norm:
+            yield f"{name} ({projection.type})"

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.sweep import SweepSpec
@@ -12,12 +14,20 @@ BEHAVIOUR_VERSION = 4
 
 def canonical_json(spec: ExperimentSpec | SweepSpec) -> str:
     """The spec with all defaults filled in: sorted keys, no spaces."""
-    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return _canonical(spec.model_dump(mode="json"))
 
 
-def resolved_json(sweep: SweepSpec) -> str:
-    """The sweep with all defaults and its table's layout: a table then needs nothing else."""
-    return canonical_json(sweep.model_copy(update={"table": sweep.table_layout()}))
+def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
+    """The sweep with all defaults and its table's layout: a table then needs nothing else.
+
+    Args:
+        sweep: What to write.
+        needs: Keys of needed trials by name, each written beside its experiment as `trial_key`.
+    """
+    data = sweep.model_copy(update={"table": sweep.table_layout()}).model_dump(mode="json")
+    for name, key in needs.items():
+        data["needs"][name]["trial_key"] = key
+    return _canonical(data)
 
 
 def config_key(experiment: ExperimentSpec) -> str:
@@ -45,6 +55,10 @@ def fusion_key(experiment: ExperimentSpec) -> str:
 def sweep_id(sweep: SweepSpec) -> str:
     """Identity of a sweep: 12 hex digits of the SHA-256 of all that its file says."""
     return _digest(canonical_json(sweep))[:12]
+
+
+def _canonical(data: dict[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _digest(text: str) -> str:

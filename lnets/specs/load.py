@@ -10,6 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from lnets.errors import Problem, SpecError
 from lnets.specs.experiments import EXPERIMENT, AnyExperiment
+from lnets.specs.need_files import write_out
+from lnets.specs.references import references
 from lnets.specs.spec import Path
 from lnets.specs.sweep import SweepSpec
 from lnets.specs.wording import worded
@@ -35,12 +37,12 @@ _WORDS: dict[str, Any] = {
 
 
 def load_sweep(file: FilePath) -> SweepSpec:
-    """Read a sweep.
+    """Read a sweep, and those that it needs trials of.
 
     Raises:
         SpecError: With every mistake that can be found.
     """
-    return _load(file, SweepSpec, TypeAdapter(SweepSpec))
+    return _load_sweep(file, ())
 
 
 def load_experiment(file: FilePath) -> AnyExperiment:
@@ -49,14 +51,49 @@ def load_experiment(file: FilePath) -> AnyExperiment:
     Raises:
         SpecError: With every mistake that can be found.
     """
-    return _load(file, AnyExperiment, EXPERIMENT)
+    document = _document(file)
+    experiment = _read(document, document.data, AnyExperiment, EXPERIMENT)
+    named = [reference for reference in references(experiment) if not reference.to.is_key]
+    if named:
+        raise document.error(
+            (
+                reference.path,
+                f"`{reference.to}` names a need of a sweep, and this is an experiment by itself; "
+                "write the key of a finished trial, or a sweep with `needs`",
+            )
+            for reference in named
+        )
+    return experiment
 
 
-def _load(file: FilePath, kind: Any, adapter: TypeAdapter[_S]) -> _S:
-    document = _Document(file)
+def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
+    """Read a sweep; `through` are the files of those that need it."""
+    document = _document(file)
     data = document.data
-    if not isinstance(data, dict):
+    through = (*through, file.resolve())
+
+    def read(other: str) -> SweepSpec:
+        if (file.parent / other).resolve() in through:
+            circle = " → ".join(path.name for path in (*through, file.parent / other))
+            raise SpecError(f"sweeps must not need each other in a circle, got {circle}")
+        return _load_sweep(file.parent / other, through)
+
+    if isinstance(data.get("needs"), dict):
+        needs, problems = write_out(data["needs"], read)
+        if problems:
+            raise document.error((("needs", *path), message) for path, message in problems)
+        data = {**data, "needs": needs}
+    return _read(document, data, SweepSpec, TypeAdapter(SweepSpec))
+
+
+def _document(file: FilePath) -> "_Document":
+    document = _Document(file)
+    if not isinstance(document.data, dict):
         raise document.refusal((), "must be a section of fields; see sweeps/ for examples")
+    return document
+
+
+def _read(document: "_Document", data: dict[str, Any], kind: Any, adapter: TypeAdapter[_S]) -> _S:
     if kind is not SweepSpec and "experiment" in data:
         raise document.refusal(("experiment",), "this is a sweep, not an experiment; use `submit`")
     if kind is SweepSpec and "task" in data and "experiment" not in data:
@@ -95,7 +132,7 @@ class _Document:
         text = self._text()
         try:
             node = yaml.compose(text, Loader=_Loader)
-            self.data = None if node is None else self._construct(node, (), ())
+            self.data: Any = None if node is None else self._construct(node, (), ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             reason = ", ".join(part for part in (error.context, error.problem) if part)

@@ -24,6 +24,7 @@ from lnets.specs.search import ObjectiveSpec
 from lnets.specs.spec import nearest
 from lnets.specs.sweep import TableSpec
 from lnets.sweep.overview import find_sweep, is_file
+from lnets.sweep.plan import make_plan
 
 
 def table_of(
@@ -133,11 +134,12 @@ def _spec(folder: Path, name: str) -> dict[str, Any]:
     if not is_file(name):
         return find_sweep(Store(folder), name)[1]
     try:
-        return json.loads(resolved_json(load_sweep(Path(name))))
+        plan = make_plan(load_sweep(Path(name)))
     except SpecError as error:
         if [problem.path for problem in error.problems] != ["task"]:
             raise
-    return json.loads(canonical_json(load_experiment(Path(name))))
+        return json.loads(canonical_json(load_experiment(Path(name))))
+    return json.loads(resolved_json(plan.sweep, plan.needs))
 
 
 def _side(store: Store, database: Database, name: str) -> tuple[SweepTrials, dict[str, Any] | None]:

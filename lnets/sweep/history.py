@@ -11,7 +11,7 @@ from lnets.results.lineage import keys_in
 from lnets.results.live import heartbeats
 from lnets.results.query import connect
 from lnets.results.rendering import value_text
-from lnets.results.selected import Counts, Selected
+from lnets.results.selected import Counts, Selected, with_names
 from lnets.results.store import Store
 from lnets.results.views import at_path
 from lnets.sweep.answers import objectives_of
@@ -39,6 +39,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "completed": counts.completed,
             "diverged": counts.diverged,
             "failed": counts.failed,
+            "blocked": counts.blocked,
             "missing": counts.missing,
             "best": _best(selected, i, json.loads(one["spec"])),
             "train_seconds": seconds.get(i, 0.0),
@@ -54,7 +55,8 @@ def brief(row: dict[str, Any]) -> dict[str, str]:
     values = (
         ", ".join(value_text(value) for value in best["configuration"].values()) if best else ""
     )
-    others = [f"{row[state]} {state}" for state in ("diverged", "failed", "missing") if row[state]]
+    states = ("diverged", "failed", "blocked", "missing")
+    others = [f"{row[state]} {state}" for state in states if row[state]]
     return {
         "name": row["name"],
         "sweep_id": row["sweep_id"],
@@ -114,7 +116,8 @@ def _best(selected: Selected, sweep: int, spec: dict[str, Any]) -> dict[str, Any
         if found is not None:
             mean, config = found
             paths = [*spec["table"]["rows"], *spec["table"]["columns"]]
-            named = {path: at_path(config, path) for path in paths}
+            names = selected.names_of_needs()
+            named = {path: with_names(at_path(config, path), names) for path in paths}
             return {"metric": objective.metric, "mean": mean, "configuration": named}
     return None
 
@@ -122,4 +125,6 @@ def _best(selected: Selected, sweep: int, spec: dict[str, Any]) -> dict[str, Any
 def _state(counts: Counts) -> str:
     if counts.missing:
         return "incomplete"
-    return "failed" if counts.failed else "done"
+    if counts.failed:
+        return "failed"
+    return "blocked" if counts.blocked else "done"

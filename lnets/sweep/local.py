@@ -30,7 +30,7 @@ from lnets.sweep.runner import InProcessRunner
 
 def submit_here(
     plan: Plan, folder: Path, runner: Literal["ray", "in-process"]
-) -> tuple[Table, int]:
+) -> tuple[Table, Progress]:
     """Run what the store lacks of a plan, with live progress on stderr.
 
     Args:
@@ -39,12 +39,12 @@ def submit_here(
         runner: What executes the trials.
 
     Returns:
-        The sweep's table, and how many trials failed.
+        The sweep's table, and how far it is.
     """
     store = Store(folder, create=True)
     store.commit()
-    to_run = missing(plan, store)
-    progress = Progress.of(plan, len(plan.trials) - len(to_run))
+    to_run = missing(plan, store.ended())
+    progress = Progress.of(plan, len(plan.everything) - len(to_run))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
@@ -56,9 +56,9 @@ def submit_here(
     table = make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
-        objectives=objectives_of(json.loads(resolved_json(plan.sweep))),
+        objectives=objectives_of(json.loads(resolved_json(plan.sweep, plan.needs))),
     )
-    return table, progress.failed
+    return table, progress
 
 
 def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    if any(trial.experiment.precision != "float32" for trial in plan.trials):
+    if any(trial.experiment.precision != "float32" for trial in plan.everything):
         import torch
 
         from lnets.tasks.products import training_precision

@@ -1,6 +1,7 @@
 """Sweeps of a store: which there are, and how far they are."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,13 +10,22 @@ from typing import Any
 from lnets.errors import NotFoundError
 from lnets.results.live import Heartbeat, heartbeats
 from lnets.results.records import SweepTrials, last_exception
-from lnets.results.selected import Counts
+from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.specs.identity import resolved_json
 from lnets.specs.load import load_sweep
 from lnets.specs.spec import nearest
 from lnets.sweep.plan import make_plan
+
+
+@dataclass(frozen=True)
+class Need:
+    """A trial that others of a sweep need."""
+
+    trial_key: str
+    status: str
+    """`missing` if it has not ended."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +36,10 @@ class Status:
     submitted_at: str
     driver: Heartbeat | None
     """The driver that is at work on it, if one is."""
+    needs: Mapping[str, Need]
+    """How far what it needs is, by name."""
     failures: tuple[str, ...]
-    """Trial key, seed and exception of each failed trial."""
+    """Trial key, seed and exception of each failed trial, and why others are blocked."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -37,6 +49,7 @@ class Status:
             "missing": self.counts.missing,
             "submitted_at": self.submitted_at,
             "driver": driver,
+            "needs": {name: asdict(need) for name, need in self.needs.items()},
             "failures": list(self.failures),
         }
 
@@ -46,16 +59,22 @@ class Status:
         lines = [
             f"{counts.name} ({counts.sweep_id}), submitted {self.submitted_at}",
             f"  {counts.completed} of {counts.trials} trials completed, "
-            f"{counts.diverged} diverged, {counts.failed} failed, {counts.missing} missing",
+            f"{counts.diverged} diverged, {counts.failed} failed, "
+            + (f"{counts.blocked} blocked, " if counts.blocked else "")
+            + f"{counts.missing} missing",
+        ]
+        lines += [
+            f"  needs {name}: trial {need.trial_key[:12]} {need.status}"
+            for name, need in self.needs.items()
         ]
         if self.driver is not None:
             lines.append(f"  running now, driver {self.driver.pid} on {self.driver.host}:")
             lines += [f"    {label}" for label in self.driver.running]
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")
-        elif counts.missing or counts.failed:
+        elif counts.missing or counts.failed or counts.blocked:
             lines.append("  no driver is at work on it; submit the sweep again to run the rest")
-        lines += [f"  failed: {failure}" for failure in self.failures]
+        lines += [f"  {failure}" for failure in self.failures]
         return "\n".join(lines)
 
 
@@ -67,8 +86,13 @@ def status_of(store: Store, named: str | None) -> list[Status]:
     """
     stored = submissions(store) if named is None else [find_submission(store, named)]
     alive = {heartbeat.sweep_id: heartbeat for heartbeat in heartbeats(store.root)}
-    trials = trials_that_count(store, [key for one in stored for key in one["trial_keys"]])
-    return [_status(trials, one, alive.get(one["sweep_id"])) for one in stored]
+    sweeps = [sweep_trials(one) for one in stored]
+    keys = [key for sweep in sweeps for key in (*sweep.needs.values(), *sweep.trial_keys)]
+    known = trials_that_count(store, keys)
+    return [
+        _status(known, sweep, when(one), alive.get(sweep.sweep_id))
+        for one, sweep in zip(stored, sweeps, strict=True)
+    ]
 
 
 def find_sweep(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
@@ -84,7 +108,7 @@ def find_sweep(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
     """
     if is_file(name):
         plan = make_plan(load_sweep(Path(name)))
-        return plan.as_trials(), json.loads(resolved_json(plan.sweep))
+        return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
     row = find_submission(store, name)
     return sweep_trials(row), json.loads(row["spec"])
 
@@ -96,7 +120,9 @@ def is_file(name: str) -> bool:
 
 def sweep_trials(row: dict[str, Any]) -> SweepTrials:
     """The trials of a submission."""
-    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]))
+    needs = json.loads(row["spec"]).get("needs", {})  # which older submissions do not have
+    keys = {name: need["trial_key"] for name, need in needs.items() if "trial_key" in need}
+    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys)
 
 
 def submissions(store: Store) -> list[dict[str, Any]]:
@@ -122,23 +148,31 @@ def find_submission(store: Store, name: str) -> dict[str, Any]:
 
 
 def _status(
-    known: Mapping[str, dict[str, Any]], row: dict[str, Any], driver: Heartbeat | None
+    known: Mapping[str, dict[str, Any]], sweep: SweepTrials, made: str, driver: Heartbeat | None
 ) -> Status:
-    trials = [known[key] for key in row["trial_keys"] if key in known]
+    trials = [known[key] for key in sweep.trial_keys if key in known]
     statuses = [trial["status"] for trial in trials]
     counts = Counts(
-        row["sweep_id"],
-        row["name"],
-        len(row["trial_keys"]),
-        *(statuses.count(status) for status in ("completed", "diverged", "failed")),
+        sweep.sweep_id,
+        sweep.name,
+        len(sweep.trial_keys),
+        *(statuses.count(status) for status in ENDINGS),
     )
-    failures = tuple(
-        f"trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt {trial['attempt']}): "
-        f"{last_exception(trial['error'])}"
-        for trial in trials
+    needs = {
+        name: Need(key, known[key]["status"] if key in known else "missing")
+        for name, key in sweep.needs.items()
+    }
+    needed = [known[key] for key in sweep.needs.values() if key in known]
+    rows = {trial["trial_key"]: trial for trial in (*needed, *trials)}.values()
+    failures = [
+        f"failed: trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt "
+        f"{trial['attempt']}): {last_exception(trial['error'])}"
+        for trial in rows
         if trial["status"] == "failed"
-    )
-    return Status(counts, when(row), driver, failures)
+    ]
+    reasons = Counter(trial["error"] for trial in rows if trial["status"] == "blocked")
+    failures += [f"blocked: {number} trials: {reason}" for reason, number in reasons.items()]
+    return Status(counts, made, driver, needs, tuple(failures))
 
 
 def when(row: dict[str, Any]) -> str:

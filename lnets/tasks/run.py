@@ -8,8 +8,9 @@ import torch
 
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import AnyExperiment
+from lnets.specs.gan import GanSpec
 from lnets.specs.wasserstein import WassersteinSpec
-from lnets.tasks import classification, wasserstein
+from lnets.tasks import classification, gan, wasserstein
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.memory import PeakMemory
 from lnets.tasks.outcome import Outcome, Report
@@ -66,12 +67,17 @@ def _train(
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
             return wasserstein.train(
-                critics, seeds, device=device, report=report, compiled=compiled
+                critics, seeds, device=device, report=report, compiled=compiled, files=files
             )
         case ClassificationSpec():
             classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
             return classification.train(
                 classifiers, seeds, device=device, report=report, compiled=compiled, files=files
+            )
+        case GanSpec():
+            gans = [e for e in experiments if isinstance(e, GanSpec)]
+            return gan.train(
+                gans, seeds, device=device, report=report, compiled=compiled, files=files
             )
         case _:
             assert_never(experiments[0])

@@ -71,6 +71,21 @@ def test_cells_are_means_over_the_seeds(store: Store) -> None:
     assert json.loads(json.dumps(data)) == data
 
 
+def test_one_metric_in_rows_and_columns_is_a_matrix(store: Store) -> None:
+    table = tabulate(store, layout=layout(columns=("model.layers",)))
+    lines = text_of(table).splitlines()
+    assert lines[0].strip() == "demo: tightness"
+    headings = [part.strip() for part in lines[2].strip("┃").split("┃")]
+    assert headings == ["model.activation", "[8, 1]", "[16, 1]"]
+    metrics = ("tightness", "train_seconds")
+    several = render(tabulate(store, layout=layout(columns=("model.layers",), values=metrics)))
+    assert several.title is None
+    assert [str(column.header) for column in several.columns[1:3]] == [
+        "[8, 1]\ntightness",
+        "[8, 1]\ntrain_seconds",
+    ]
+
+
 def test_best_follows_the_metrics_direction_and_the_objectives(store: Store) -> None:
     metrics = layout(values=("tightness", "train_seconds", "lipschitz_upper_bound"))
     table = tabulate(store, layout=metrics)

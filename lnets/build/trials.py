@@ -1,0 +1,106 @@
+"""Networks of finished trials."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lnets.build.models import build_classifier, build_generator
+from lnets.errors import TrialError
+from lnets.nn import BjorckLinear
+from lnets.nn.conv import OrthonormalConv2d
+from lnets.specs.classification import ClassificationSpec
+from lnets.specs.experiments import EXPERIMENT, AnyExperiment
+from lnets.specs.gan import GanSpec
+
+Weights: TypeAlias = Callable[[str], Path]
+"""The weights of a finished trial, by its key; its experiment is beside them."""
+
+
+def no_store(trial_key: str) -> Path:
+    """The weights of a trial where there is no store."""
+    raise TrialError(
+        f"what starts from the trial {trial_key} needs a store that has it, got none; submit one"
+    )
+
+
+def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
+    """A GAN's experiment and its generator, in evaluation mode.
+
+    Args:
+        weights: Of the trial.
+
+    Raises:
+        TrialError: If they are not there, are damaged, not a GAN's, or not finite.
+    """
+    experiment, tensors = _read(weights, "gan")
+    if not isinstance(experiment, GanSpec):
+        raise TrialError(
+            f"gan must be a trial of task gan, got one of {experiment.task}: {weights.parent.name}"
+        )
+    generator = build_generator(experiment.generator, experiment.data.image_shape)
+    prefix = "generator."
+    own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+    return experiment, _loaded(generator, own, weights, "gan")
+
+
+def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
+    """A classifier's experiment and itself, in evaluation mode.
+
+    Args:
+        weights: Of the trial.
+
+    Raises:
+        TrialError: If they are not there, are damaged, not a classifier's, or not finite.
+    """
+    experiment, tensors = _read(weights, "features")
+    if not isinstance(experiment, ClassificationSpec):
+        raise TrialError(
+            f"features must be a trial of task classification, got one of {experiment.task}: "
+            f"{weights.parent.name}"
+        )
+    shape = experiment.data.input_shape
+    classifier = build_classifier(experiment.model, experiment.normalization, shape)
+    if experiment.finetune is not None:
+        for layer in classifier.modules():
+            if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
+                layer.bjorck_iter = experiment.finetune.bjorck_iter
+    return experiment, _loaded(classifier, tensors, weights, "features")
+
+
+def _read(weights: Path, field: str) -> tuple[AnyExperiment, dict[str, Tensor]]:
+    if not weights.exists():
+        raise TrialError(
+            f"{field} must be the key of a finished trial of this store, got no {weights}; "
+            "`lnets-sweep query` lists keys"
+        )
+    try:
+        stored = json.loads((weights.parent / "experiment.json").read_text())
+        experiment = EXPERIMENT.validate_json(json.dumps(stored["experiment"]))
+        return experiment, load_file(weights)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(weights, field) from error
+
+
+def _loaded(model: nn.Module, tensors: dict[str, Tensor], weights: Path, field: str) -> nn.Module:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _unreadable(weights, field) from error
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise TrialError(
+            f"{field} must be a trial with finite weights, got {weights.parent.name}, which has "
+            "diverged; lower its learning rates"
+        )
+    return model.eval()
+
+
+def _unreadable(weights: Path, field: str) -> TrialError:
+    return TrialError(
+        f"{field} must be a trial whose files can be read, but {weights.parent} is damaged, or of "
+        "another version of lnets; train it again"
+    )
