@@ -44,7 +44,7 @@ def test_every_data_set_is_built(
     )
     built = build_data(spec, CPU)
     for data, size in ((built.train, 10), (built.validation, 10), (built.test, len(tiny.test[0]))):
-        assert data.images.shape == (size, *spec.input_shape)
+        assert data.images.shape == (size, *spec.image_shape)
         assert data.num_classes == spec.num_classes
     assert torch.equal(built.test.images, tiny.test.images)
     assert torch.equal(built.test.labels, tiny.test.labels)
@@ -115,7 +115,7 @@ def test_bundled_data_sets_need_no_folder(
     monkeypatch.delenv("LNETS_DATA")
     monkeypatch.chdir(tmp_path)
     spec = DataSpec.model_validate({"dataset": dataset})
-    assert build_data(spec, CPU).train.images.shape[1:] == spec.input_shape
+    assert build_data(spec, CPU).train.images.shape[1:] == spec.image_shape
     assert os.listdir(tmp_path) == []
 
 

@@ -27,7 +27,7 @@ def test_every_configuration_builds(file: Path) -> None:
             case WassersteinSpec():
                 model = build_critic(experiment.model, experiment.distrib1.shape)
             case ClassificationSpec():
-                shape = experiment.data.input_shape
+                shape = experiment.data.image_shape
                 model = build_classifier(experiment.model, experiment.normalization, shape)
             case GanSpec():
                 shape = experiment.data.image_shape

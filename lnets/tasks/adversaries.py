@@ -7,6 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from lnets.build import build_critic, build_generator
+from lnets.functional.transport import dual_value
 from lnets.specs.gan import GanSpec
 from lnets.tasks.files import below
 from lnets.tasks.products import training_precision
@@ -72,8 +73,7 @@ class Adversaries:
         batches = (real, generated) if apart else (torch.cat((real, generated)),)
         with self._precision:
             values = torch.cat([self.critic(x.unsqueeze(0)) for x in batches], dim=1)
-        signs = torch.tensor([-1.0, 1.0], device=self._device).repeat_interleave(n)
-        loss = values.squeeze(2) @ (signs / n)
+        loss = dual_value(values[:, n:], values[:, :n]).view(1)
         if self._spec.gan_type == "WGAN_GP":
             loss = loss + self._penalty(real, generated, noise)
         self.critic.update(loss, torch.ones_like(loss))

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_classifier, build_data, build_loss
+from lnets.build import build_classifier, build_data, build_loss, iterate_
 from lnets.data.images import ImageSplits
-from lnets.nn import BjorckLinear
-from lnets.nn.conv import OrthonormalConv2d
 from lnets.nn.jacobian import SpectralJacobianPenalty
 from lnets.specs.classification import ClassificationSpec, epsilon_value
 from lnets.tasks import processes
@@ -77,7 +75,7 @@ class _Run:
         models = []
         for seed in seeds:
             torch.manual_seed(seed)
-            model = build_classifier(spec.model, spec.normalization, spec.data.input_shape)
+            model = build_classifier(spec.model, spec.normalization, spec.data.image_shape)
             if spec.init_from is not None:
                 load_weights(model, files.weights(spec.init_from))
             models.append(model.to(device))
@@ -174,9 +172,8 @@ class _Run:
         assert finetune is not None
         self._finetuning, self._epoch = True, 0
         models = [self._result(i)[0].train() for i in self.alive]
-        for layer in (layer for model in models for layer in model.modules()):
-            if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
-                layer.bjorck_iter = finetune.bjorck_iter
+        for model in models:
+            iterate_(model, finetune)
         changes = {"lr": finetune.lr, "schedule": None}
         optims = [self._optims[i].model_copy(update=changes) for i in self.alive]
         steps = finetune.epochs * self._steps_per_epoch

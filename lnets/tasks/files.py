@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lnets.build.trials import Weights, no_store
+from lnets.build.trials import Weights, no_store, refuse_missing
 from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
@@ -73,11 +73,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
 
 
 def _weights(file: Path) -> dict[str, Tensor]:
-    if not file.exists():
-        raise TrialError(
-            f"init_from must be the key of a finished trial of this store, got no {file}; "
-            "`lnets-sweep query` lists keys"
-        )
+    refuse_missing(file, "init_from")
     try:
         with safe_open(file, "pt") as stored:
             return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118

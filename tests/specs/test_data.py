@@ -35,12 +35,12 @@ def test_every_data_set_tells_its_shape(dataset: str) -> None:
         (message,) = mistakes(data)
         assert message.startswith("image_size: is required with")
         data["image_size"] = 64
-        assert DataSpec.model_validate(data).input_shape == (3, 64, 64)
+        assert DataSpec.model_validate(data).image_shape == (3, 64, 64)
     else:
         (message,) = mistakes({**data, "image_size": 64})
         assert message.startswith(f"image_size: must be left out with {dataset}, whose images are")
     spec = DataSpec.model_validate(data)
-    assert len(spec.input_shape) == 3
+    assert len(spec.image_shape) == 3
     assert spec.num_classes == DATASETS[spec.dataset].num_classes
     assert spec.has_validation
     assert DataSpec.model_validate_json(spec.model_dump_json()) == spec

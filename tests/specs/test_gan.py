@@ -12,21 +12,16 @@ from lnets.specs.identity import config_key
 from lnets.specs.metrics import GAN, QUALITY, find_metric
 from lnets.specs.sweep import SweepSpec
 from lnets.specs.wording import worded
-from tests.tasks.gans import CRITIC, LIPSCHITZ, NORMALIZED, TYPES, data_of
+from tests.tasks.gans import (
+    CRITIC,
+    FULLY_CONNECTED,
+    FULLY_CONV,
+    LIPSCHITZ,
+    NORMALIZED,
+    TYPES,
+    data_of,
+)
 
-FULLY_CONNECTED = {
-    "type": "fully_connected",
-    "layers": [8, 1],
-    "activation": "maxmin",
-    "linear": {"type": "orthogonal"},
-}
-FULLY_CONV = {
-    "type": "fully_conv",
-    "channels": [4, 1],
-    "kernels": [3, 3],
-    "activation": "maxmin",
-    "conv": {"type": "bjorck_conv2d"},
-}
 BEDROOMS = {"dataset": "lsun_bed", "image_size": 64}
 
 

@@ -2,14 +2,12 @@
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lnets.specs.gan import GanSpec
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.outcome import Outcome
-from lnets.tasks.run import run_trials
 
 TYPES = ("WGAN", "WGAN_GP", "LWGAN")
 QUALITY: dict[str, Any] = {"steps": 5, "batch_size": 8, "test_sample_size": 20}
@@ -22,6 +20,19 @@ GAN: dict[str, Any] = {
     "epochs": 2,
     "batch_size": 100,
     "quality": QUALITY,
+}
+FULLY_CONNECTED = {
+    "type": "fully_connected",
+    "layers": [8, 1],
+    "activation": "maxmin",
+    "linear": {"type": "orthogonal"},
+}
+FULLY_CONV = {
+    "type": "fully_conv",
+    "channels": [4, 1],
+    "kernels": [3, 3],
+    "activation": "maxmin",
+    "conv": {"type": "bjorck_conv2d"},
 }
 STANDARD = {"conv": {"type": "standard_conv2d"}, "linear": {"type": "standard"}}
 CRITIC: dict[str, Any] = {
@@ -47,23 +58,6 @@ def data_of(gan_type: str, **changes: Any) -> dict[str, Any]:
 
 def spec(gan_type: str, **changes: Any) -> GanSpec:
     return GanSpec.model_validate_json(json.dumps(data_of(gan_type, **changes)))
-
-
-def outcome(
-    experiment: GanSpec,
-    seed: int = 0,
-    files: TrialFiles = NO_FILES,
-    stop: Callable[[int, dict[str, float]], bool] = lambda *_: False,
-) -> tuple[Outcome, list[tuple[int, dict[str, float]]]]:
-    curve: list[tuple[int, dict[str, float]]] = []
-
-    def report(_: int, step: int, metrics: Any) -> None:
-        curve.append((step, dict(metrics)))
-        if stop(step, metrics):
-            raise InterruptedError
-
-    (ended,) = run_trials([experiment], [seed], device="cpu", threads=1, report=report, files=files)
-    return ended, curve
 
 
 def files_in(folder: Path) -> TrialFiles:

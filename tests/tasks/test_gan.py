@@ -16,27 +16,13 @@ from lnets.tasks import gan
 from lnets.tasks.files import load_state
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trials
-from tests.tasks.gans import (
-    LIPSCHITZ,
-    NORMALIZED,
-    TYPES,
-    files_in,
-    numbers,
-    outcome,
-    spec,
-)
+from tests.tasks import digits
+from tests.tasks.digits import outcome
+from tests.tasks.gans import LIPSCHITZ, NORMALIZED, TYPES, files_in, numbers, spec
 
 # Of 1,797 digits one half is trained on.
 STEPS = 899 // 100
-RESNET = {
-    "type": "lipschitz_resnet",
-    "output_dim": 1,
-    "channels": [4, 4, 8],
-    "blocks": [1, 1, 1],
-    "activation": "maxmin",
-    "conv": {"type": "bjorck_conv2d", "bjorck_iter": 5},
-    "linear": {"type": "bjorck", "bjorck_iter": 5},
-}
+RESNET = digits.RESNET | {"output_dim": 1}
 
 
 def equal(first: Outcome, second: Outcome) -> bool:

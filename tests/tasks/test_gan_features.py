@@ -17,10 +17,9 @@ from lnets.specs.classification import ClassificationSpec
 from lnets.specs.metrics import FEATURES
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.gan_features import Features
-from tests.tasks.digits import BJORCK, FEW, RESNET
-from tests.tasks.digits import outcome as classified
+from tests.tasks.digits import BJORCK, FEW, RESNET, outcome
 from tests.tasks.digits import spec as classifier
-from tests.tasks.gans import outcome, spec
+from tests.tasks.gans import spec
 
 pytestmark = pytest.mark.usefixtures("_quick")
 KEY = "b" * 64
@@ -37,7 +36,7 @@ def keep(folder: Path, given: Any, model: nn.Module) -> TrialFiles:
 
 
 def trained(folder: Path, given: ClassificationSpec) -> TrialFiles:
-    return keep(folder, given, classified(given)[0].model)
+    return keep(folder, given, outcome(given)[0].model)
 
 
 def compare(files: TrialFiles, other: ImageSamples) -> dict[str, float]:
@@ -78,7 +77,7 @@ def test_features_tell_real_images_from_others(tmp_path: Path, changes: dict[str
 
 def test_features_are_those_before_the_last_layer(tmp_path: Path) -> None:
     given = classifier(epochs=1)
-    ended, _ = classified(given)
+    ended, _ = outcome(given)
     features = Features(
         spec("WGAN", features=KEY), keep(tmp_path, given, ended.model).weights(KEY), CPU
     )

@@ -16,24 +16,12 @@ from lnets.specs.distributions import GanSamplesSpec, ImageSamplesSpec
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.run import run_trials
+from tests.tasks.digits import outcome
 from tests.tasks.digits import spec as classifier
-from tests.tasks.gans import TYPES, outcome, spec
+from tests.tasks.gans import FULLY_CONNECTED, FULLY_CONV, TYPES, spec
 
 KEY = "a" * 64
 CPU = torch.device("cpu")
-CRITIC = {
-    "type": "fully_connected",
-    "layers": [8, 1],
-    "activation": "maxmin",
-    "linear": {"type": "orthogonal"},
-}
-IMAGE_CRITIC = {
-    "type": "fully_conv",
-    "channels": [4, 1],
-    "kernels": [3, 3],
-    "activation": "maxmin",
-    "conv": {"type": "bjorck_conv2d"},
-}
 
 
 def samples(side: str, **changes: Any) -> GanSamplesSpec:
@@ -47,7 +35,7 @@ def experiment(**changes: Any) -> WassersteinSpec:
         "task": "wasserstein",
         "distrib1": sides[0],
         "distrib2": sides[1],
-        "model": CRITIC,
+        "model": FULLY_CONNECTED,
         "optim": {"type": "adam", "lr": 0.01},
         "steps": 20,
         "batch_size": 16,
@@ -93,7 +81,7 @@ def test_a_critic_tells_generated_from_real_images(trained: Any) -> None:
         name: samples(side, flatten=False).model_dump()
         for name, side in zip(images, ("generated", "real"), strict=True)
     }
-    convolved = bounds(experiment(model=IMAGE_CRITIC, **sides), files)
+    convolved = bounds(experiment(model=FULLY_CONV, **sides), files)
     assert convolved["wasserstein_exact"] == pytest.approx(metrics["wasserstein_exact"])
 
 
