@@ -9,7 +9,7 @@ from lnets.errors import SpecError
 from lnets.results.cells import Values, place_trials, placed_configurations
 from lnets.results.query import Database
 from lnets.results.records import SweepTrials
-from lnets.results.selected import Counts, Selected
+from lnets.results.selected import Counts, Selected, with_names
 from lnets.results.statistics import (
     Comparison,
     Interval,
@@ -81,6 +81,7 @@ def compare(
     b: SweepTrials,
     *,
     spec: Mapping[str, tuple[Any, Any]] | None = None,
+    names: Mapping[str, str] | None = None,
     test: Test = "wilcoxon",
 ) -> Sides:
     """Compare the completed trials of two sides, by seed where they have the same seeds.
@@ -90,6 +91,7 @@ def compare(
         a: Some trials; of several configurations the mean is taken.
         b: Others.
         spec: What is known to differ of their sweeps' specs.
+        names: What trials that configurations need are called, by key.
         test: Of ranks or of the values themselves.
 
     Raises:
@@ -102,7 +104,9 @@ def compare(
         left.counts,
         right.counts,
         spec=spec or {},
-        configurations=_differing(left.configurations, right.configurations),
+        configurations=_differing(
+            *(with_names(side.configurations, names or {}) for side in (left, right))
+        ),
         metrics=_compared(left.values, right.values, test),
         test=test,
     )
@@ -122,7 +126,7 @@ def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any
 class _Side:
     counts: Counts
     values: Mapping[str, Values]
-    configurations: Sequence[Mapping[str, Any]]
+    configurations: list[dict[str, Any]]
 
 
 def _side(database: Database, side: SweepTrials) -> _Side:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lnets.errors import NotFoundError, SpecError
-from lnets.results.records import last_exception
+from lnets.results.records import SweepTrials, last_exception
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.results.views import flatten
@@ -55,7 +55,6 @@ def describe_trial(store: Store, prefix: str) -> dict[str, Any]:
     attempts = rows.filter(pc.equal(rows["trial_key"], key)).to_pylist()
     counting = trials_that_count(store, [key])[key]
     row = next(row for row in attempts if row["attempt"] == counting["attempt"]) | counting
-    sweeps = store.table("sweeps", ["name", "sweep_id", "trial_keys"]).to_pylist()
     users = rows.filter(pc.match_substring(rows["config"], f'"{key}"'))["trial_key"]
     return {
         **{name: value for name, value in row.items() if name not in ("config", "metrics")},
@@ -66,9 +65,7 @@ def describe_trial(store: Store, prefix: str) -> dict[str, Any]:
             {"attempt": one["attempt"], "status": one["status"], "error": _reason(one["error"])}
             for one in sorted(attempts, key=lambda one: one["attempt"])
         ],
-        "sweeps": sorted(
-            {f"{s['name']} ({s['sweep_id']})" for s in sweeps if key in s["trial_keys"]}
-        ),
+        **_in_sweeps(store, key),
         "starts_from": _starts_from(store, rows, key, json.dumps(row["config"])),
         "used_by": sorted(set(users.to_pylist())),
         "curve": _curve(store, key),
@@ -86,6 +83,7 @@ def trial_text(found: dict[str, Any]) -> str:
         )
     ]
     lines += [f"{'sweep':<14} {sweep}" for sweep in found["sweeps"]]
+    lines += [f"{'needed by':<14} {sweep}" for sweep in found["needed_by"]]
     lines += [
         " ".join([f"{'attempt':<14} {one['attempt']} {one['status']}", one["error"] or ""]).strip()
         for one in found["attempts"]
@@ -157,6 +155,24 @@ def _starts_from(store: Store, rows: pa.Table, key: str, config: str) -> list[di
             }
             new.append((parent, json.dumps(row["config"])))
     return list(found.values())
+
+
+def _in_sweeps(store: Store, key: str) -> dict[str, list[str]]:
+    """The sweeps that a trial is of, and those that need it with what they call it."""
+    columns = ["name", "sweep_id", "trial_keys", "spec"]
+    sweeps = {
+        f"{sweep.name} ({sweep.sweep_id})": sweep
+        for sweep in map(SweepTrials.of, store.table("sweeps", columns).to_pylist())
+    }
+    return {
+        "sweeps": sorted(label for label, sweep in sweeps.items() if key in sweep.trial_keys),
+        "needed_by": sorted(
+            f"{label} as {name}"
+            for label, sweep in sweeps.items()
+            for name, needed in sweep.needs.items()
+            if needed == key
+        ),
+    }
 
 
 def _curve(store: Store, key: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,17 +81,6 @@ class Selected:
             for i, sweep in enumerate(self.sweeps)
         ]
 
-    def names_of_needs(self) -> dict[str, str]:
-        """A name for the key of each needed trial; with the key where several have the same."""
-        names: dict[str, str] = {}
-        for sweep in self.sweeps:
-            for name, key in sweep.needs.items():
-                names.setdefault(key, name)
-        every = Counter(names.values())
-        return {
-            key: name if every[name] == 1 else f"{name} ({key[:12]})" for key, name in names.items()
-        }
-
     def train_seconds(self) -> dict[int, float]:
         """Seconds that the trials of each sweep took, by its number; whichever sweep ran them."""
         return dict(self.database.connection.execute(_SECONDS).fetchall())
@@ -140,6 +129,18 @@ class Selected:
             "SEMI JOIN selected USING (configuration)"
         ).fetchall()
         return bool(found)
+
+
+def names_of_needs(sweeps: Iterable[SweepTrials]) -> dict[str, str]:
+    """A name for the key of each trial that sweeps need; with the key where several have it."""
+    names: dict[str, str] = {}
+    for sweep in sweeps:
+        for name, key in sweep.needs.items():
+            names.setdefault(key, name)
+    every = Counter(names.values())
+    return {
+        key: name if every[name] == 1 else f"{name} ({key[:12]})" for key, name in names.items()
+    }
 
 
 def with_names(value: Any, names: Mapping[str, str]) -> Any:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from lnets.results.cells import Placed, place_trials
 from lnets.results.records import FINISHED
-from lnets.results.selected import Counts, Selected, with_names
+from lnets.results.selected import Counts, Selected, names_of_needs, with_names
 from lnets.results.statistics import (
     SIGNIFICANT,
     Comparison,
@@ -180,7 +180,7 @@ def make_table(
     metrics = tuple(dict.fromkeys([*layout.values, *(one.metric for one in objectives)]))
     placed = place_trials(selected, (*layout.rows, *layout.columns), metrics, where)
     signs = {name: sign for name in metrics if (sign := better(name, objectives)) is not None}
-    cells = _with_best(_cells(placed, layout, metrics, selected.names_of_needs()), signs)
+    cells = _with_best(_cells(placed, layout, metrics, names_of_needs(selected.sweeps)), signs)
     shown, tests = _tested([cell for cell in cells if cell.metric in layout.values], signs, test)
     return Table(
         layout=layout,

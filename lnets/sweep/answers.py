@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from lnets.results.compare import Sides, compare, differing
 from lnets.results.kinds import Kind, ready_made
 from lnets.results.query import Database, connect
 from lnets.results.records import SweepTrials
-from lnets.results.selected import Selected
+from lnets.results.selected import Selected, names_of_needs
 from lnets.results.statistics import Test
 from lnets.results.store import Store
 from lnets.results.tables import Table, better, make_table
@@ -23,7 +23,7 @@ from lnets.specs.overrides import paths_in
 from lnets.specs.search import ObjectiveSpec
 from lnets.specs.spec import nearest
 from lnets.specs.sweep import TableSpec
-from lnets.sweep.overview import find_sweep, is_file
+from lnets.sweep.overview import find_sweep, is_file, submissions
 from lnets.sweep.plan import make_plan
 
 
@@ -112,7 +112,8 @@ def compare_of(
         sides.append(SweepTrials("", condition, tuple(sorted(keys))))
     specs = [spec for _, spec in found if spec is not None]
     spec = differing(*specs) if len(specs) == 2 else {}
-    return compare(database, *sides, spec=spec, test=test)
+    names = names_of_needs([*sides, *_sweeps_with(store, sides)])
+    return compare(database, *sides, spec=spec, names=names, test=test)
 
 
 def diff_of(folder: Path, a: str, b: str) -> dict[str, tuple[Any, Any]]:
@@ -140,6 +141,13 @@ def _spec(folder: Path, name: str) -> dict[str, Any]:
             raise
         return json.loads(canonical_json(load_experiment(Path(name))))
     return json.loads(resolved_json(plan.sweep, plan.needs))
+
+
+def _sweeps_with(store: Store, sides: Sequence[SweepTrials]) -> Iterator[SweepTrials]:
+    """The store's sweeps that have some trial of these."""
+    keys = {key for side in sides for key in side.trial_keys}
+    sweeps = map(SweepTrials.of, submissions(store))
+    return (sweep for sweep in sweeps if not keys.isdisjoint(sweep.trial_keys))
 
 
 def _side(store: Store, database: Database, name: str) -> tuple[SweepTrials, dict[str, Any] | None]:

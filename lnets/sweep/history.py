@@ -10,12 +10,13 @@ from lnets.results.garbage import Garbage, find_garbage, remove
 from lnets.results.lineage import keys_in
 from lnets.results.live import heartbeats
 from lnets.results.query import connect
+from lnets.results.records import SweepTrials
 from lnets.results.rendering import value_text
-from lnets.results.selected import Counts, Selected, with_names
+from lnets.results.selected import Counts, Selected, names_of_needs, with_names
 from lnets.results.store import Store
 from lnets.results.views import at_path
 from lnets.sweep.answers import objectives_of
-from lnets.sweep.overview import find_submission, submissions, sweep_trials, when
+from lnets.sweep.overview import find_submission, submissions, when
 
 
 def sweep_rows(store: Store) -> list[dict[str, Any]]:
@@ -27,7 +28,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
     """
     alive = {heartbeat.sweep_id for heartbeat in heartbeats(store.root)}
     stored = submissions(store)
-    selected = Selected.of(connect(store), [sweep_trials(one) for one in stored])
+    selected = Selected.of(connect(store), [SweepTrials.of(one) for one in stored])
     seconds = selected.train_seconds()
     return [
         {
@@ -116,7 +117,7 @@ def _best(selected: Selected, sweep: int, spec: dict[str, Any]) -> dict[str, Any
         if found is not None:
             mean, config = found
             paths = [*spec["table"]["rows"], *spec["table"]["columns"]]
-            names = selected.names_of_needs()
+            names = names_of_needs(selected.sweeps)
             named = {path: with_names(at_path(config, path), names) for path in paths}
             return {"metric": objective.metric, "mean": mean, "configuration": named}
     return None

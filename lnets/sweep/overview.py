@@ -86,7 +86,7 @@ def status_of(store: Store, named: str | None) -> list[Status]:
     """
     stored = submissions(store) if named is None else [find_submission(store, named)]
     alive = {heartbeat.sweep_id: heartbeat for heartbeat in heartbeats(store.root)}
-    sweeps = [sweep_trials(one) for one in stored]
+    sweeps = [SweepTrials.of(one) for one in stored]
     keys = [key for sweep in sweeps for key in (*sweep.needs.values(), *sweep.trial_keys)]
     known = trials_that_count(store, keys)
     return [
@@ -110,19 +110,12 @@ def find_sweep(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
         plan = make_plan(load_sweep(Path(name)))
         return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
     row = find_submission(store, name)
-    return sweep_trials(row), json.loads(row["spec"])
+    return SweepTrials.of(row), json.loads(row["spec"])
 
 
 def is_file(name: str) -> bool:
     """Whether a sweep is named by its file."""
     return name.endswith((".yaml", ".yml"))
-
-
-def sweep_trials(row: dict[str, Any]) -> SweepTrials:
-    """The trials of a submission."""
-    needs = json.loads(row["spec"]).get("needs", {})  # which older submissions do not have
-    keys = {name: need["trial_key"] for name, need in needs.items() if "trial_key" in need}
-    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys)
 
 
 def submissions(store: Store) -> list[dict[str, Any]]:
