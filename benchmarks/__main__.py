@@ -14,6 +14,7 @@ from benchmarks import (
     robustness,
     step,
     sweep,
+    tables,
 )
 from benchmarks.measurement import Measurement, save
 from benchmarks.workloads import WORKLOADS
@@ -26,6 +27,7 @@ BENCHES = {
     "layers": layers.measure,
     "robustness": robustness.measure,
     "sweep": sweep.measure,
+    "tables": tables.measure,
 }
 BY_WORKLOAD = {"step": step.measure, "quality": quality.measure, "limit": limit.measure}
 

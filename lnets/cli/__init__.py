@@ -6,8 +6,11 @@ import sys
 
 import typer
 
-from lnets.cli.commands import app
+from lnets.cli import commands, history, results
+from lnets.cli.app import app
 from lnets.errors import LnetsError
+
+__all__ = ["commands", "history", "main", "results"]
 
 
 def main() -> None:

@@ -56,6 +56,12 @@ WASSERSTEIN = {
     ),
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
+    "peak_memory": Metric(
+        "most memory at any moment: of the process on a CPU, of what torch allocated on a GPU; of "
+        "all trials that were trained together",
+        "GiB",
+        "lower",
+    ),
 }
 
 _CERTIFIED = Metric(
@@ -89,6 +95,7 @@ CLASSIFICATION = {
     ),
     "train_seconds": WASSERSTEIN["train_seconds"],
     "steps_per_second": WASSERSTEIN["steps_per_second"],
+    "peak_memory": WASSERSTEIN["peak_memory"],
     "images_per_second": Metric(
         "test images per second that the network, exported as ordinary layers, classifies",
         "1/s",
@@ -153,9 +160,12 @@ GAN = {
     "train_seconds": WASSERSTEIN["train_seconds"],
     "seconds_per_epoch": Metric("wall time of the training loop per epoch", "s", "lower"),
     "steps_per_second": WASSERSTEIN["steps_per_second"],
+    "peak_memory": WASSERSTEIN["peak_memory"],
 }
 
-KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN
+DERIVED = {"seconds_per_step": Metric("training seconds per step", "s", "lower")}
+"""Metrics that tables and queries compute from others."""
+KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN | DERIVED
 """Metrics of all tasks that have one name."""
 
 

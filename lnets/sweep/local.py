@@ -1,6 +1,7 @@
 """Submitting and running on this machine: what the command line calls."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -12,10 +13,14 @@ from types import FrameType
 from typing import Any, Literal
 
 from lnets.errors import ClusterError
+from lnets.results.query import connect
+from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiments import AnyExperiment
+from lnets.specs.identity import resolved_json
 from lnets.specs.sweep import SweepSpec
+from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
@@ -48,7 +53,12 @@ def submit_here(
     else:
         _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
         submit(plan, store, InProcessRunner(), progress)
-    return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress
+    table = make_table(
+        Selected.of(connect(store), [plan.as_trials()]),
+        plan.sweep.table_layout(),
+        objectives=objectives_of(json.loads(resolved_json(plan.sweep, plan.needs))),
+    )
+    return table, progress
 
 
 def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
