@@ -11,6 +11,7 @@ from lnets.build.training import (
     build_projections,
     build_schedule,
 )
+from lnets.build.trials import iterate_, trained_classifier
 
 __all__ = [
     "build_activation",
@@ -26,4 +27,6 @@ __all__ = [
     "build_projection",
     "build_projections",
     "build_schedule",
+    "iterate_",
+    "trained_classifier",
 ]

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.sweep import SweepSpec
 
 BEHAVIOUR_VERSION = 4
@@ -36,6 +36,8 @@ def fusion_key(experiment: ExperimentSpec) -> str:
     They differ in learning rate, size of the weight decay and clipping at most: all else decides
     shapes or what is computed.
     """
+    if not isinstance(experiment, TrainingSpec):
+        return _digest(canonical_json(experiment))
     optim = experiment.optim
     alike = {"lr": 1.0, "weight_decay": float(optim.weight_decay > 0), "max_grad_norm": None}
     common = experiment.model_copy(update={"optim": optim.model_copy(update=alike)})

@@ -9,6 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from lnets.errors import Problem, SpecError
+from lnets.specs.all_trials import with_all_trials
 from lnets.specs.experiments import EXPERIMENT, AnyExperiment
 from lnets.specs.spec import Path
 from lnets.specs.sweep import SweepSpec
@@ -35,12 +36,12 @@ _WORDS: dict[str, Any] = {
 
 
 def load_sweep(file: FilePath) -> SweepSpec:
-    """Read a sweep.
+    """Read a sweep, and those whose trials it takes.
 
     Raises:
         SpecError: With every mistake that can be found.
     """
-    return _load(file, SweepSpec, TypeAdapter(SweepSpec))
+    return _load_sweep(file, ())
 
 
 def load_experiment(file: FilePath) -> AnyExperiment:
@@ -49,14 +50,38 @@ def load_experiment(file: FilePath) -> AnyExperiment:
     Raises:
         SpecError: With every mistake that can be found.
     """
-    return _load(file, AnyExperiment, EXPERIMENT)
+    document = _document(file)
+    return _read(document, document.data, AnyExperiment, EXPERIMENT)
 
 
-def _load(file: FilePath, kind: Any, adapter: TypeAdapter[_S]) -> _S:
+def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
+    """Read a sweep whose trials others take, which take each other's."""
+    document = _document(file)
+    data: dict[str, Any] = document.data
+    through = (*through, file.resolve())
+
+    def read(other: str) -> SweepSpec:
+        if (file.parent / other).resolve() in through:
+            circle = " → ".join(path.name for path in (*through, file.parent / other))
+            raise SpecError(f"sweeps must not take each other's trials, got {circle}")
+        return _load_sweep(file.parent / other, through)
+
+    if isinstance(data.get("search"), dict):
+        search, problems = with_all_trials(data["search"], read)
+        if problems:
+            raise document.error((("search", *path), message) for path, message in problems)
+        data = {**data, "search": search}
+    return _read(document, data, SweepSpec, TypeAdapter(SweepSpec))
+
+
+def _document(file: FilePath) -> "_Document":
     document = _Document(file)
-    data = document.data
-    if not isinstance(data, dict):
+    if not isinstance(document.data, dict):
         raise document.refusal((), "must be a section of fields; see sweeps/ for examples")
+    return document
+
+
+def _read(document: "_Document", data: dict[str, Any], kind: Any, adapter: TypeAdapter[_S]) -> _S:
     if kind is not SweepSpec and "experiment" in data:
         raise document.refusal(("experiment",), "this is a sweep, not an experiment; use `submit`")
     if kind is SweepSpec and "task" in data and "experiment" not in data:

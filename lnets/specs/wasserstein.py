@@ -6,14 +6,14 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, ImageSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.spec import Broken, rule_broken, show
 
 
-class WassersteinSpec(ExperimentSpec):
+class WassersteinSpec(TrainingSpec):
     """Bound the Wasserstein-1 distance between two distributions by training a Lipschitz critic."""
 
     task: Literal["wasserstein"]

@@ -101,7 +101,7 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    if any(trial.experiment.precision != "float32" for trial in plan.trials):
+    if any(getattr(trial.experiment, "precision", "float32") != "float32" for trial in plan.trials):
         import torch
 
         from lnets.tasks.products import training_precision

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -96,6 +97,20 @@ def load_state(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             return {name: stored.get_tensor(name) for name in stored.keys()}, values  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
+
+
+def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Replace a .npz file of arrays, or leave it whole as it was.
+
+    Args:
+        file: Where to; its folder is made.
+        arrays: By name.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_suffix(f".{os.getpid()}")
+    with temporary.open("wb") as stream:
+        np.savez(stream, **dict[str, Any](arrays))
+    temporary.replace(file)
 
 
 def remove_state(file: Path) -> None:

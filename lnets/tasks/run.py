@@ -7,6 +7,7 @@ import torch
 
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import AnyExperiment
+from lnets.specs.robustness import RobustnessSpec
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks import classification, wasserstein
 from lnets.tasks.files import NO_FILES, TrialFiles
@@ -54,5 +55,10 @@ def run_trials(
             return classification.train(
                 classifiers, seeds, device=where, report=report, compiled=compiled, files=files
             )
+        case RobustnessSpec():
+            from lnets.tasks import robustness  # seconds of imports
+
+            attacked = [e for e in experiments if isinstance(e, RobustnessSpec)]
+            return robustness.evaluate(attacked, seeds, device=where, files=files)
         case _:
             assert_never(experiments[0])

@@ -11,9 +11,9 @@ from lnets.data.images import ImageData
 from lnets.functional.margins import certified_radius, margins
 from lnets.nn import LipschitzResNet, certify, evaluate_with_error
 from lnets.nn.certificate import Norm
-from lnets.specs.classification import epsilon_value
+from lnets.specs.epsilons import epsilon_value
 from lnets.tasks import certified
-from lnets.tasks.certified import certified_accuracy, evaluate, validate
+from lnets.tasks.certified import certified_accuracy, certify_images, evaluate, validate
 from tests.tasks.digits import FEW, outcome, spec
 
 RESTARTS, STEPS = 4, 20
@@ -145,7 +145,8 @@ def test_nothing_but_what_is_clean_is_certified_at_nothing(trained: Trained) -> 
         patch.setattr(certified, "_THROUGHPUT_SECONDS", 0.0)
         patch.setattr(certified, "_STARTS", 2)
         model = trained.model.float()
-        found = evaluate(model, trained.test, loss, norm=trained.norm, epsilons={"0": 1e-12})
+        proven = certify_images(model, trained.test, trained.norm)
+        found = evaluate(model, trained.test, loss, proven, epsilons={"0": 1e-12})
     assert found["certified_accuracy@0"] == found["clean_accuracy"]
     validated = validate(model, trained.test, loss)
     # In float32 an image at a border may fall on the other side.
