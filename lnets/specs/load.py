@@ -57,7 +57,7 @@ def load_experiment(file: FilePath) -> AnyExperiment:
 def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
     """Read a sweep whose trials others take, which take each other's."""
     document = _document(file)
-    data: dict[str, Any] = document.data
+    data = document.data
     through = (*through, file.resolve())
 
     def read(other: str) -> SweepSpec:
@@ -120,7 +120,7 @@ class _Document:
         text = self._text()
         try:
             node = yaml.compose(text, Loader=_Loader)
-            self.data = None if node is None else self._construct(node, (), ())
+            self.data: Any = None if node is None else self._construct(node, (), ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             reason = ", ".join(part for part in (error.context, error.problem) if part)

@@ -21,10 +21,12 @@ class TrainingAttack:
 
     Args:
         spec: Which one; None leaves images as they are.
+        lipschitz: Constant that classifiers are designed for. Logits are divided by it, since the
+            cross entropy of large ones has no gradient.
     """
 
-    def __init__(self, spec: AdversarialSpec | None) -> None:
-        self._spec = spec
+    def __init__(self, spec: AdversarialSpec | None, lipschitz: float) -> None:
+        self._spec, self._lipschitz = spec, lipschitz
 
     def starts(self, images: Tensor, generators: Sequence[Generator]) -> Tensor:
         """Where the attack begins.
@@ -54,7 +56,7 @@ class TrainingAttack:
         if self._spec is None:
             return images
         with as_constant(replicas.network):
-            return _attacked(self._spec, replicas, images, labels, starts)
+            return self._attacked(self._spec, replicas, images, labels, starts)
 
     def accuracy(self, model: nn.Module, images: ImageData) -> float:
         """Share of images that stay classified correctly under it, in float32.
@@ -72,25 +74,25 @@ class TrainingAttack:
             part = slice(first, first + _CHUNK)
             x, labels = images.pixels(part), images.labels[part]
             starts = self.starts(x.unsqueeze(0), [generator]).squeeze(0)
-            attacked = _attacked(self._spec, plain, x, labels, starts)
+            attacked = self._attacked(self._spec, plain, x, labels, starts)
             correct += int((margins(plain(attacked), labels) > 0).sum())
         return correct / len(images)
 
-
-def _attacked(
-    spec: AdversarialSpec,
-    logits: nn.Module | Replicas,
-    images: Tensor,
-    labels: Tensor,
-    starts: Tensor,
-) -> Tensor:
-    return pgd(
-        logits,
-        images,
-        labels,
-        epsilon_value(spec.epsilon),
-        norm=spec.norm,
-        steps=spec.steps,
-        step_size=spec.step_size,
-        start=starts,
-    )
+    def _attacked(
+        self,
+        spec: AdversarialSpec,
+        logits: nn.Module | Replicas,
+        images: Tensor,
+        labels: Tensor,
+        starts: Tensor,
+    ) -> Tensor:
+        return pgd(
+            lambda x: logits(x) / self._lipschitz,
+            images,
+            labels,
+            epsilon_value(spec.epsilon),
+            norm=spec.norm,
+            steps=spec.steps,
+            step_size=spec.step_size,
+            start=starts,
+        )

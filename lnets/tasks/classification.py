@@ -80,7 +80,7 @@ class _Run:
                 load_weights(model, files.weights(spec.init_from))
             models.append(model.to(device))
         self._loss = build_loss(spec.loss, spec.lipschitz_constant())
-        self._attack = TrainingAttack(spec.adversarial)
+        self._attack = TrainingAttack(spec.adversarial, spec.lipschitz_constant())
         self._penalty = SpectralJacobianPenalty(spec.data.num_classes).to(device)
         self._precision = training_precision(spec.precision, device)
         self._batch = min(spec.batch_size, len(data.train))

@@ -67,7 +67,7 @@ class Selection:
         selection, best = self._spec.selection, self.kept.get(index)
         figures = processes.of_first(validate, model, self._images, self._loss)
         if self._spec.adversarial is not None:
-            attack = TrainingAttack(self._spec.adversarial)
+            attack = TrainingAttack(self._spec.adversarial, self._spec.lipschitz_constant())
             found = processes.of_first(attack.accuracy, model, self._images)
             figures["validation_adversarial_accuracy"] = found
         figures |= {"epoch": float(epoch)}

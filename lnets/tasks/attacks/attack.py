@@ -25,17 +25,17 @@ _ROUNDING = 1e-6
 # Whatever is brought back into a ball is inside of it after all roundings of float64.
 _JUST_INSIDE = 1 - 1e-9
 _CHUNK = 500
-# e to the minus 87 is the least normal float32.
-_LARGEST_MARGIN = 50.0
+# The softmax of the true class is then 1 − 5e-5, which float32 tells from 1 to three digits.
+_LARGEST_MARGIN = 10.0
 
 
 class Target(nn.Module):
     """A classifier as attacks see it: ordinary layers in float32, which count their questions.
 
-    Logits are scaled, which changes no prediction: the largest margin on some images becomes 50.
-    With much larger ones the gradient of the cross entropy is 0 in float32, and an attack that does
-    nothing would pass for robustness; with smaller ones it pulls at all classes instead of the
-    nearest.
+    Logits are scaled, which changes no prediction: the largest margin on some images becomes 10.
+    With larger ones the gradient of the cross entropy is lost to rounding in float32, and an attack
+    that fails by that would pass for robustness; with smaller ones it pulls at all classes instead
+    of the nearest.
 
     Args:
         model: Any classifier in evaluation mode.
