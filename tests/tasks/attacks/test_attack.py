@@ -68,13 +68,11 @@ def test_it_finds_what_there_is(kind: str, norm: Norm, scale: float) -> None:
 
 @pytest.mark.parametrize(("kind", "norm"), [c for c in CASES if not seeks_smallest(read(c[0]))])
 def test_it_stays_in_its_ball(kind: str, norm: Norm) -> None:
-    found, wrong, apart = run(read(kind), norm, 0.999)
-    _, images, labels = example()
-    farthest = boundary(*example(), norm).argmax()
-    assert not wrong[farthest]
+    found, wrong, share = run(read(kind), norm, 0.999)
+    apart = boundary(*example(), norm)
     assert not found.failed.any()
-    radius = 0.999 * float(boundary(example().model, images, labels, norm).max())
-    assert (distances(found.images, images.double(), norm) < radius).all()
+    assert not wrong[apart.argmax()]
+    assert (share * apart < 0.999 * apart.max().double()).all()
 
 
 @pytest.mark.parametrize(("kind", "norm"), CASES)
@@ -86,7 +84,7 @@ def test_its_random_numbers_are_its_own(kind: str, norm: Norm) -> None:
     assert torch.equal(torch.rand(3), expected)
     again, other = (run(read(kind), norm, 0.9, seed=seed)[0] for seed in (0, 1))
     assert torch.equal(first.images, again.images)
-    if kind in ("boundary", "hop_skip_jump") or kind == "pgd":
+    if kind in ("boundary", "hop_skip_jump"):  # a linear classifier leads all others to one place
         assert not torch.equal(first.images, other.images)
 
 
