@@ -13,6 +13,7 @@ from lnets.nn import LipschitzResNet, certify, evaluate_with_error
 from lnets.nn.certificate import Norm
 from lnets.specs.epsilons import epsilon_value
 from lnets.tasks import certified
+from lnets.tasks.attacks.pgd import strongest
 from lnets.tasks.certified import certified_accuracy, certify_images, evaluate, validate
 from tests.tasks.digits import FEW, outcome, spec
 
@@ -77,35 +78,19 @@ def radii(trained: Trained) -> Tensor:
 
 
 def attack(model: nn.Module, x: Tensor, labels: Tensor, radius: Tensor, norm: Norm) -> Tensor:
-    """Where an attack by projected gradients, from many places inside the ball, succeeds."""
-    radius = radius.view(-1, *[1] * (x.ndim - 1))
-    broken = torch.zeros(len(x), dtype=torch.bool)
-    # Convolutions take thirty times as long.
-    for restart in range(2 if isinstance(model, LipschitzResNet) else RESTARTS):
-        generator = torch.Generator().manual_seed(restart)
-        noise = torch.randn(x.shape, dtype=x.dtype, generator=generator)
-        moved = _inside(noise * radius, radius, norm) * (restart > 0)
-        for step in range(STEPS):
-            moved.requires_grad_()
-            (gradient,) = torch.autograd.grad(margins(model(x + moved), labels).sum(), moved)
-            length = radius * 0.5 * (1 - step / STEPS)
-            moved = moved.detach() - length * _direction(gradient, norm)
-            moved = _inside(moved, radius, norm)
-            broken |= margins(model(x + moved).detach(), labels) <= 0
-    return broken
-
-
-def _direction(gradient: Tensor, norm: Norm) -> Tensor:
-    if norm == "linf":
-        return gradient.sign()
-    return gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
-
-
-def _inside(moved: Tensor, radius: Tensor, norm: Norm) -> Tensor:
-    if norm == "linf":
-        return torch.minimum(torch.maximum(moved, -radius), radius)
-    lengths = moved.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
-    return moved * (radius / lengths).clamp_max(1)
+    """Where a search from many places inside the ball finds another class."""
+    moved = strongest(
+        model,
+        x,
+        labels,
+        radius,
+        norm=norm,
+        steps=STEPS,
+        # Convolutions take thirty times as long.
+        restarts=2 if isinstance(model, LipschitzResNet) else RESTARTS,
+        generator=torch.Generator().manual_seed(0),
+    )
+    return margins(model(moved), labels) <= 0
 
 
 def test_no_attack_inside_the_certified_radius_succeeds(trained: Trained) -> None:
