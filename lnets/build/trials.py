@@ -50,10 +50,7 @@ def trained_classifier(weights: Path, field: str) -> tuple[ClassificationSpec, n
             "of another version of lnets; train it again"
         ) from error
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise TrialError(
-            f"{field} must be a trial with finite weights, got {trial}, which has diverged; lower "
-            "its learning rate"
-        )
+        raise TrialError(f"{field} must be a trial with finite weights, but {trial} has diverged")
     if experiment.finetune is not None:
         iterate_(model, experiment.finetune)
     return experiment, model.eval()

@@ -1,7 +1,10 @@
 """One interface for every attack, which believes none: what comes back is checked."""
 
+import contextlib
 import copy
+import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -106,71 +109,61 @@ def attack(
     assert (epsilon is None) == seeks_smallest(spec)
     before, clock = target.queries, time.perf_counter()
     starts = _starts(target, images, labels, norm) if needs_start(spec) else None
-    chunks = torch.arange(len(images), device=images.device).split(
-        images_at_once(spec, images[0].numel())
-    )
+    run = functools.partial(perturbed, spec, target, epsilon=epsilon, norm=norm)
+    check = functools.partial(checked, epsilon=epsilon, norm=norm)
+    restarts, found = spec.restarts if isinstance(spec, PGDSpec) else 1, []
+    chunks = torch.arange(len(images), device=images.device)
     with torch.random.fork_rng([images.device] if images.is_cuda else []):
-        found = [
-            _chunk(
-                spec,
-                target,
-                images[chunk],
-                labels[chunk],
-                None if starts is None else starts[chunk],
-                epsilon=epsilon,
-                norm=norm,
-                seed=stream_seed(seed, spec.type, str(epsilon), i),
-            )
-            for i, chunk in enumerate(chunks)
-        ]
+        for i, chunk in enumerate(chunks.split(images_at_once(spec, images[0].numel()))):
+            own = stream_seed(seed, spec.type, str(epsilon), i)
+            torch.manual_seed(own)
+            begin = None if starts is None else starts[chunk]
+            answer = functools.partial(_answer, run, starts=begin, seed=own)
+            found.append(_restarted(answer, check, target, images[chunk], labels[chunk], restarts))
     moved, failed = (torch.cat(parts) for parts in zip(*found, strict=True))
     return Attacked(moved, failed, target.queries - before, time.perf_counter() - clock)
 
 
-def _chunk(
-    spec: AttackSpec,
+def _restarted(
+    answer: Callable[[Tensor, Tensor], Tensor],
+    check: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     target: Target,
     images: Tensor,
     labels: Tensor,
-    starts: Tensor | None,
-    *,
-    epsilon: float | None,
-    norm: Norm,
-    seed: int,
+    restarts: int,
 ) -> tuple[Tensor, Tensor]:
-    """Checked images, and where the attack has failed; of the restarts the first that succeeds."""
-    torch.manual_seed(seed)
-    best = images.double()
-    failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
-    standing = torch.arange(len(images), device=images.device)
-    if starts is not None:
-        # Where none is classified otherwise, there is nothing to begin with.
-        failed = (starts == images).flatten(1).all(dim=1)
-        standing = standing[~failed]
-    for _ in range(spec.restarts if isinstance(spec, PGDSpec) else 1):
-        if not len(standing):
+    """Checked images, and where an attack has failed; what has stood is attacked again."""
+    moved, failed = images.double(), torch.zeros_like(labels, dtype=torch.bool)
+    left = torch.arange(len(images), device=images.device)
+    for _ in range(restarts):
+        x, y = images[left], labels[left]
+        moved[left], bad = check(answer(x, y), x)
+        failed[left] |= bad
+        left = left[margins(target.logits(moved[left].float()), y) > 0]
+        if not len(left):
             break
-        x, y = images[standing], labels[standing]
-        try:
-            moved = perturbed(
-                spec,
-                target,
-                x,
-                y,
-                epsilon=epsilon,
-                norm=norm,
-                starts=None if starts is None else starts[standing],
-                seed=seed,
-            )
-        except (AssertionError, ValueError):
-            if starts is None:
-                raise
-            # Of foolbox, where roundings turn a prediction at the boundary that it walks along.
-            moved = torch.full_like(x, torch.nan)
-        moved, bad = checked(moved.detach(), x, epsilon, norm)
-        best[standing], failed[standing] = moved, failed[standing] | bad
-        standing = standing[margins(target.logits(moved.float()), y) > 0]
-    return best, failed
+    return moved, failed
+
+
+def _answer(
+    run: Callable[..., Tensor],
+    images: Tensor,
+    labels: Tensor,
+    *,
+    starts: Tensor | None,
+    seed: int,
+) -> Tensor:
+    """What a library makes of images; NaN where there is nothing to begin with, or it gives up."""
+    if starts is None:
+        return run(images, labels, starts=None, seed=seed).detach()
+    found = torch.full_like(images, torch.nan)
+    some = (starts != images).flatten(1).any(dim=1)
+    # foolbox gives up where roundings turn a prediction at the boundary that it walks along.
+    with contextlib.suppress(AssertionError, ValueError):
+        if some.any():
+            x, y, begin = images[some], labels[some], starts[some]
+            found[some] = run(x, y, starts=begin, seed=seed).detach()
+    return found
 
 
 def checked(

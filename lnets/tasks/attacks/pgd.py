@@ -69,11 +69,10 @@ def strongest(
     restarts: int = 5,
     generator: Generator,
 ) -> Tensor:
-    """In a ball around each image, the place with the smallest margin that a search meets.
+    """In a ball around each image the place with the smallest margin that a search meets.
 
-    Steps along the gradient of the margin, from half the radius down to nothing: first from the
-    image, then from anywhere in the ball. A margin does not saturate as the cross entropy does.
-    Pixels may leave [0, 1], as certificates allow.
+    Steps along the gradient of the margin, from half the radius down to nothing; first from the
+    image, then from anywhere. Pixels may leave [0, 1], as certificates allow.
 
     Args:
         logits: The classifier, images in, logits out, in the images' dtype.
@@ -86,7 +85,7 @@ def strongest(
         generator: Of the beginnings, on the images' device.
 
     Returns:
-        Images: the classifier is wrong on one where there is any that the search has met.
+        Images, on which the classifier is wrong wherever the search has met such a place.
     """
     spread = _per_image(radii, images)
     best, least = images, torch.full_like(radii, math.inf)
