@@ -14,6 +14,7 @@ from typing import Any, Literal
 from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.display import Display
@@ -101,7 +102,8 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    if any(getattr(trial.experiment, "precision", "float32") != "float32" for trial in plan.trials):
+    trained = [t.experiment for t in plan.trials if isinstance(t.experiment, TrainingSpec)]
+    if any(experiment.precision != "float32" for experiment in trained):
         import torch
 
         from lnets.tasks.products import training_precision

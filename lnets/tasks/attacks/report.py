@@ -85,20 +85,18 @@ def _save_notes(file: Path, found: Robustness, certified: Certified) -> None:
 
 
 def _curves(found: Robustness, metrics: dict[str, float]) -> dict[str, np.ndarray]:
-    judge, names = found.judge, list(found.epsilons)
-    radii = torch.full_like(judge.correct, torch.nan, dtype=torch.float64)
-    radii = radii if judge.radius is None else judge.radius
-    epsilons = list(found.epsilons.values())
-    certified = [
-        math.nan if judge.radius is None else float((radii > epsilon).double().mean())
-        for epsilon in epsilons
-    ]
+    judge, names, epsilons = found.judge, list(found.epsilons), list(found.epsilons.values())
+    radii, certified = np.full(len(judge.labels), np.nan), np.full(len(epsilons), np.nan)
+    if judge.radius is not None:
+        radii = judge.radius.cpu().numpy()
+        certified = np.array([(radii > epsilon).mean() for epsilon in epsilons])
+    worst = found.worst()
     arrays = {
         "epsilon": np.array(epsilons),
         "clean_accuracy": np.array(float(judge.correct.double().mean())),
-        "adversarial_accuracy": np.array([found.worst().get(name, math.nan) for name in names]),
-        "certified_accuracy": np.array(certified),
-        "certified_radius": radii.cpu().numpy(),
+        "adversarial_accuracy": np.array([worst.get(name, math.nan) for name in names]),
+        "certified_accuracy": certified,
+        "certified_radius": radii,
     }
     for attempt in found.attempts:
         shares = [metrics.get(f"{attempt.kind}_accuracy@{name}", math.nan) for name in names]
