@@ -31,31 +31,57 @@ class OriginalBjorckLinear(nn.Linear):
         in_features: Numbers per input.
         out_features: Numbers per output.
         safe_scaling: Whether the iterations start from W / √(out·in) instead of W.
+        iterations: Of Björck's.
     """
 
-    def __init__(self, in_features: int, out_features: int, *, safe_scaling: bool = True) -> None:
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        safe_scaling: bool = True,
+        iterations: int = BJORCK_ITER,
+    ) -> None:
         super().__init__(in_features, out_features)
+        self._iterations = iterations
         self.scale = math.sqrt(in_features * out_features) if safe_scaling else 1.0
         nn.init.orthogonal_(self.weight, gain=1 / math.sqrt(in_features))
 
     def effective_weight(self) -> Tensor:
         """What the iterations have reached."""
-        w = self.weight.mT / self.scale
-        for _ in range(BJORCK_ITER):
-            w = 1.5 * w - 0.5 * (w @ (w.mT @ w))
-        return w.mT
+        return _orthonormalized(self.weight.mT / self.scale, self._iterations).mT
 
     def forward(self, x: Tensor) -> Tensor:
         """The affine map."""
         return nn.functional.linear(x, self.effective_weight(), self.bias)
 
 
+def _orthonormalized(w: Tensor, iterations: int) -> Tensor:
+    for _ in range(iterations):
+        w = 1.5 * w - 0.5 * (w @ (w.mT @ w))
+    return w
+
+
+class OriginalBjorckConv2d(nn.Conv2d):
+    """20 iterations of order 1 on the kernel as a matrix of `out` rows, always from the safe scale.
+
+    The Gram matrix is that of the columns, of which there are more than rows.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution."""
+        matrix = self.weight.flatten(1)
+        kernel = _orthonormalized(matrix / math.sqrt(matrix.numel()), BJORCK_ITER)
+        kernel = kernel.view_as(self.weight)
+        return nn.functional.conv2d(x, kernel, self.bias, self.stride, self.padding)
+
+
 class OriginalMaxMin(nn.Module):
-    """The larger of each two neighbours, then the smaller ones."""
+    """The larger of each two neighbouring units or channels, then the smaller ones."""
 
     def forward(self, x: Tensor) -> Tensor:
         """As wide as the input."""
-        pairs = x.view(len(x), -1, 2)
+        pairs = x.unflatten(1, (-1, 2))
         return torch.cat((pairs.max(dim=2).values, pairs.min(dim=2).values), dim=1)
 
 

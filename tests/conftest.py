@@ -1,6 +1,8 @@
 """What several tests need."""
 
 import copy
+import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,6 +52,18 @@ CLASSIFIER: dict[str, Any] = {
     "batch_size": 64,
 }
 """An experiment that takes a fifth of a second."""
+_SHORT: dict[str, Any] = {**CLASSIFIER, "epochs": 1}
+TUNING: dict[str, Any] = {
+    "name": "tuning",
+    "experiment": _SHORT,
+    "search": {"init_from": ["first", "second"]},
+    "seeds": 1,
+    "needs": {
+        "first": {"experiment": _SHORT},
+        "second": {"experiment": {**_SHORT, "init_from": "first"}, "seed": 7},
+    },
+}
+"""A sweep of two trials that go on from others; one of those goes on from the other one."""
 
 
 @pytest.fixture(autouse=True)
@@ -68,8 +82,22 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def _real_fashion_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fashion-MNIST as Debian packages it."""
+    asked_for = "LNETS_FASHION_MNIST" in os.environ
+    if not asked_for and not Path("/usr/share/datasets/fashion-mnist").exists():
+        pytest.skip("dataset-fashion-mnist is not installed, and LNETS_FASHION_MNIST not set")
+    monkeypatch.setenv("LNETS_DATA", str(tmp_path))
+
+
+@pytest.fixture
 def tiny() -> dict[str, Any]:
     return copy.deepcopy(TINY)
+
+
+@pytest.fixture
+def tuning() -> dict[str, Any]:
+    return json.loads(json.dumps(TUNING))  # without sharing a part between experiments
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from lnets import __version__
 from lnets.cli import main
 from lnets.cli.commands import app
+from lnets.specs.data import DataSpec, FileSplitSpec
 from tests.conftest import REPOSITORY
 
 Write = Callable[..., Path]
@@ -145,6 +146,35 @@ def test_failed_trials_end_with_exit_code_1_and_reasons(
     assert (code, "diverged" in err) == (1, True)
 
 
+@pytest.mark.usefixtures("_quick")
+def test_the_road_of_a_sweep_that_needs_trials(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tuning: dict[str, Any]
+) -> None:
+    spec = write(tuning)
+    code, out, _ = cli("validate", spec)
+    assert (code, "= 2 trials, after 2 that they need" in out) == (0, True)
+    code, out, err = cli("submit", spec, "--runner", "in-process")
+    assert (code, "2 of 2 trials completed" in out, "4/4 done" in err) == (0, True, True)
+    code, out, err = cli("submit", spec)
+    assert (code, "nothing to run" in err) == (0, True)
+    planned = json.loads(cli("plan", spec, "--json")[1])
+    assert [need["status"] for need in planned["needs"].values()] == ["completed"] * 2
+
+    tuning["needs"]["first"]["experiment"]["init_from"] = "b" * 64
+    code, out, err = cli("submit", write({**tuning, "name": "broken"}), "--runner", "in-process")
+    assert code == 1
+    assert "0 of 2 trials completed, 2 blocked" in out
+    assert "failed: broken needs first: " in err
+    assert "blocked: broken needs second and 1 more: needs `first`, which has failed" in err
+    assert "1 trials failed and 3 trials are blocked; `lnets-sweep status broken`" in err
+    out = cli("status", "broken")[1]
+    assert "0 failed, 2 blocked, 0 missing" in out
+    assert "blocked: 1 trials: needs `second`, which is blocked itself (trial " in out
+    assert [row["state"] for row in json.loads(cli("list", "--json")[1])] == ["blocked", "done"]
+    code, _, err = cli("run", write(tuning["needs"]["second"]["experiment"], "one.yaml"))
+    assert (code, "names a need of a sweep" in err) == (2, True)
+
+
 @pytest.mark.parametrize("command", ["validate", "plan", "submit", "table", "status", "run"])
 def test_a_mistake_in_a_file_writes_nothing(
     cli: Callable[..., tuple[int, str, str]],
@@ -263,15 +293,34 @@ def test_the_version(cli: Callable[..., tuple[int, str, str]]) -> None:
     assert cli("--version") == (0, f"{__version__}\n", "")
 
 
-def test_splits_are_written_as_files(
-    cli: Callable[..., tuple[int, str, str]], tmp_path: Path
+def test_figures_are_drawn_and_named(
+    cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "small"
+    cli("submit", write({**tiny, "seeds": 1, "search": {}}), "--runner", "in-process")
+    code, out, _ = cli("figures", "tiny")
+    (file,) = out.splitlines()
+    assert code == 0
+    assert file.startswith(str(tmp_path / "store" / "artifacts"))
+    assert Path(file).name == "learning_curves.png"
+    code, out, _ = cli("figures", "tiny", "--out", tmp_path / "pictures", "--json")
+    assert (code, len(json.loads(out))) == (0, 1)
+    assert Path(json.loads(out)[0]).is_relative_to(tmp_path / "pictures")
+    code, _, err = cli("figures", "other")
+    assert (code, "no sweep `other`" in err) == (4, True)
+
+
+def test_splits_are_written_as_files(
+    cli: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LNETS_DATA", str(tmp_path / "sets"))
+    folder = "small"
     options = ("--per-class", 30, "--validation-per-class", 10)
     code, _, err = cli("split", folder, "--dataset", "digits", *options)
     assert (code, len(err.splitlines())) == (0, 2)
-    assert len((folder / "train.txt").read_text().splitlines()) == 300
-    assert len((folder / "validation.txt").read_text().splitlines()) == 100
+    data = {"dataset": "digits", "split": {"type": "files", "folder": folder}}
+    split = DataSpec.model_validate(data).split
+    assert isinstance(split, FileSplitSpec)
+    assert [len(indices) for indices in split.read(1_438)] == [300, 100]
     code, _, err = cli("split", folder, "--dataset", "digit", *options)
     assert (code, "did you mean `digits`?" in err) == (2, True)
     code, _, err = cli("split", folder, "--dataset", "digits", *options[:3], 110)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lnets.build import build_classifier, build_critic, build_optimizer
+from lnets.build import build_classifier, build_critic, build_generator, build_optimizer
 from lnets.nn.fused import Replicas
 from lnets.specs.classification import ClassificationSpec
+from lnets.specs.gan import GanSpec
 from lnets.specs.load import load_sweep
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.sweep.plan import make_plan
@@ -21,13 +22,18 @@ def test_every_configuration_builds(file: Path) -> None:
     assert plan.sweep.name == file.stem
     assert plan.sweep.description
     assert not plan.skipped
-    for experiment in {trial.config_key: trial.experiment for trial in plan.trials}.values():
+    for experiment in {trial.config_key: trial.experiment for trial in plan.everything}.values():
         match experiment:
             case WassersteinSpec():
                 model = build_critic(experiment.model, experiment.distrib1.shape)
             case ClassificationSpec():
-                shape = experiment.data.input_shape
+                shape = experiment.data.image_shape
                 model = build_classifier(experiment.model, experiment.normalization, shape)
+            case GanSpec():
+                shape = experiment.data.image_shape
+                model = build_critic(experiment.model, shape)
+                generator = build_generator(experiment.generator, shape)
+                build_optimizer([experiment.generator_optim], Replicas([generator]))
             case _:
                 raise AssertionError(f"no way to build {experiment.task}")
         build_optimizer([experiment.optim], Replicas([model]))

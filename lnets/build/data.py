@@ -2,13 +2,13 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import torch
 
 from lnets.data.images import Augmentation, ImageData, ImageSplits, Source
-from lnets.data.splits import Split, split_by_fraction, split_by_indices, split_per_class
-from lnets.errors import SpecError
+from lnets.data.splits import Split, halves, split_by_fraction, split_per_class
+from lnets.errors import DataError, SpecError
 from lnets.specs.data import (
     DATASETS,
     DatasetName,
@@ -19,6 +19,7 @@ from lnets.specs.data import (
     SplitSpec,
     data_folder,
 )
+from lnets.specs.gan import GanDataSpec
 from lnets.specs.index_files import write_indices
 from lnets.specs.spec import nearest
 
@@ -33,13 +34,61 @@ def build_data(spec: DataSpec, device: torch.device) -> ImageSplits:
     return _loaded(spec, data_folder().absolute(), device)
 
 
-def open_source(dataset: DatasetName, root: Path, train: bool, image_size: int | None) -> Source:
+class SampleImages(NamedTuple):
+    """The images of a distribution."""
+
+    train: ImageData
+    """What is trained on."""
+    held_out: ImageData
+    """What bounds are computed on."""
+
+
+def build_sample_images(
+    dataset: DatasetName,
+    device: torch.device,
+    *,
+    image_size: int | None = None,
+    classes: tuple[int, ...] | None = None,
+    max_images: int | None = None,
+) -> SampleImages:
+    """Training and test images, or halves of a data set that has no test images of its own.
+
+    Args:
+        dataset: Which.
+        device: Where to put them.
+        image_size: Of the data sets whose images differ in size.
+        classes: Labels of the images to take; None takes all.
+        max_images: Of each part at most, always the same ones; None takes all.
+
+    Raises:
+        DataError: If the data set is not there, is damaged, or has fewer than two such images in
+            one of the parts.
+    """
+    root = data_folder().absolute()
+    return _sampled(dataset, root, image_size, classes, max_images, device)
+
+
+def build_gan_images(spec: GanDataSpec, device: torch.device) -> SampleImages:
+    """What a GAN is trained on, and what it never sees.
+
+    Raises:
+        DataError: As `build_sample_images` does.
+    """
+    return build_sample_images(
+        spec.dataset, device, image_size=spec.image_size, max_images=spec.max_images
+    )
+
+
+def open_source(
+    dataset: DatasetName, root: Path, train: bool | None, image_size: int | None
+) -> Source:
     """The images of a data set, not read yet where they are many.
 
     Args:
         dataset: Which.
         root: Folder of all data sets.
-        train: Whether the training images are wanted, else the test images.
+        train: Whether the training images are wanted, else the test images; None wants all of a
+            data set that has no test images of its own.
         image_size: Of the data sets whose images differ in size.
 
     Raises:
@@ -47,6 +96,9 @@ def open_source(dataset: DatasetName, root: Path, train: bool, image_size: int |
     """
     from lnets.data import folders, readers  # a second of imports
 
+    if train is None:
+        assert not DATASETS[dataset].has_test
+        return readers.read_digits(None) if dataset == "digits" else readers.read_mnist_5k(None)
     match dataset:
         case "digits":
             return readers.read_digits(train)
@@ -86,19 +138,19 @@ def build_split(spec: SplitSpec, labels: torch.Tensor) -> Split:
         case PerClassSplitSpec():
             return split_per_class(labels, spec.train, spec.validation, spec.seed)
         case FileSplitSpec():
-            return split_by_indices(len(labels), *spec.read())
+            return Split(*map(torch.tensor, spec.read(len(labels))))
         case _:
             assert_never(spec)
 
 
 def write_split(
-    dataset: str, folder: Path, *, per_class: int, validation_per_class: int, seed: int
+    dataset: str, folder: str, *, per_class: int, validation_per_class: int, seed: int
 ) -> list[Path]:
     """Write a class-balanced split of a data set as index files; returns the files.
 
     Args:
         dataset: Its name.
-        folder: Where to; it is made.
+        folder: Where to, below that of the data sets as `split.folder` is; it is made.
         per_class: Images of each class to train on.
         validation_per_class: Images of each class to hold out.
         seed: Of the draw; the same arguments write the same files.
@@ -114,7 +166,7 @@ def write_split(
     # The labels are the same for every image size.
     labels = open_source(dataset, data_folder(), True, image_size=1).labels
     split = split_per_class(labels, per_class, validation_per_class, seed)
-    return write_indices(folder, split.train.tolist(), split.validation.tolist())
+    return write_indices(data_folder() / folder, split.train.tolist(), split.validation.tolist())
 
 
 # A worker's next trial mostly has the same data, which then take no second to read.
@@ -122,14 +174,55 @@ def write_split(
 def _loaded(spec: DataSpec, root: Path, device: torch.device) -> ImageSplits:
     train, test = (open_source(spec.dataset, root, half, spec.image_size) for half in (True, False))
     split = build_split(spec.split, train.labels)
-
-    def held(source: Source, index: torch.Tensor) -> ImageData:
-        images, labels = source.read(index).to(device), source.labels[index].to(device)
-        return ImageData(spec.dataset, images, labels, spec.num_classes)
-
     return ImageSplits(
-        train=held(train, split.train),
-        validation=held(train, split.validation),
-        test=held(test, torch.arange(len(test.labels))),
+        train=_read(spec.dataset, train, split.train, device),
+        validation=_read(spec.dataset, train, split.validation, device),
+        test=_read(spec.dataset, test, torch.arange(len(test.labels)), device),
         augmentation=Augmentation(spec.augment.crop_padding, spec.augment.flip),
     )
+
+
+# Both distributions of the next trial may have the same images.
+@lru_cache(maxsize=2)
+def _sampled(
+    dataset: DatasetName,
+    root: Path,
+    image_size: int | None,
+    classes: tuple[int, ...] | None,
+    max_images: int | None,
+    device: torch.device,
+) -> SampleImages:
+    parts = []
+    for source, index in _halves(dataset, root, image_size):
+        if classes is not None:
+            index = index[torch.isin(source.labels[index], torch.tensor(classes))]
+        if max_images is not None and len(index) > max_images:
+            order = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))
+            index = index[order[:max_images]]
+        if len(index) < 2:
+            raise DataError(
+                f"{dataset}: must have 2 images of classes {classes} to train on, and 2 to hold "
+                f"out, got {len(index)}; take other classes"
+            )
+        parts.append(_read(dataset, source, index, device))
+    return SampleImages(*parts)
+
+
+@lru_cache(maxsize=1)
+def _halves(
+    dataset: DatasetName, root: Path, image_size: int | None
+) -> list[tuple[Source, torch.Tensor]]:
+    """Where the images to train on and those held out are."""
+    if DATASETS[dataset].has_test:
+        sources = [open_source(dataset, root, train, image_size) for train in (True, False)]
+        return [(source, torch.arange(len(source.labels))) for source in sources]
+    # Halves of the whole data set: an image is held out whatever classes are asked for.
+    whole = open_source(dataset, root, None, image_size)
+    return [(whole, half) for half in halves(len(whole.labels))]
+
+
+def _read(
+    dataset: DatasetName, source: Source, index: torch.Tensor, device: torch.device
+) -> ImageData:
+    images, labels = source.read(index).to(device), source.labels[index].to(device)
+    return ImageData(dataset, images, labels, DATASETS[dataset].num_classes)

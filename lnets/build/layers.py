@@ -38,6 +38,9 @@ from lnets.specs.layers import (
 )
 from lnets.specs.network import Activation
 
+# Of the original's critics.
+_LEAK = 0.2
+
 
 def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Module:
     """One linear layer, with fresh random weights."""
@@ -161,6 +164,8 @@ def build_activation(kind: Activation, group_size: int, width: int, *, axis: int
             return NActivation(width, axis)
         case "relu":
             return nn.ReLU()
+        case "leaky_relu":
+            return nn.LeakyReLU(_LEAK)
         case "abs":
             return Abs()
         case "tanh":

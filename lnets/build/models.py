@@ -11,6 +11,7 @@ from lnets.build.layers import build_activation, build_conv, build_linear
 from lnets.nn import (
     FullyConnected,
     FullyConv,
+    ImageGenerator,
     InfoGanDiscriminator,
     LeNet,
     LipschitzResNet,
@@ -19,6 +20,7 @@ from lnets.nn import (
     WideResNet32,
 )
 from lnets.specs.classification import NormalizationSpec
+from lnets.specs.gan import GeneratorSpec
 from lnets.specs.image_models import (
     FullyConvSpec,
     InfoGanDiscriminatorSpec,
@@ -71,6 +73,17 @@ def build_critic(spec: ModelSpec, input_shape: Sequence[int]) -> nn.Module:
     assert isinstance(model, nn.Sequential)
     # In one chain, so that weights keep the names that they have in the model.
     return nn.Sequential(*model, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def build_generator(spec: GeneratorSpec, image_shape: tuple[int, int, int]) -> nn.Module:
+    """The generator of a GAN, with fresh random weights.
+
+    Args:
+        spec: What to build.
+        image_shape: Channels, height and width of an image.
+    """
+    channels, size, _ = image_shape
+    return ImageGenerator(spec.noise_dim, channels, size, widths=spec.widths)
 
 
 def build_classifier(
@@ -140,6 +153,8 @@ def _infogan_discriminator(
         conv=functools.partial(build_conv, spec.conv),
         linear=functools.partial(build_linear, spec.linear),
         activation=_in_turn(spec.activation, spec.group_sizes()),
+        widths=spec.widths,
+        batch_norm=spec.batch_norm,
         l_constant=spec.l_constant,
     )
 

@@ -1,59 +1,68 @@
 """Networks of finished trials."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
-from lnets.build.models import build_classifier
+from lnets.build.models import build_classifier, build_generator
 from lnets.errors import TrialError
 from lnets.nn import BjorckLinear
 from lnets.nn.conv import OrthonormalConv2d
 from lnets.specs.classification import ClassificationSpec, FinetuneSpec
+from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.experiments import EXPERIMENT
+from lnets.specs.gan import GanSpec
+
+_E = TypeVar("_E", bound=ExperimentSpec)
+
+Weights: TypeAlias = Callable[[str], Path]
+"""The weights of a finished trial, by its key; its experiment is beside them."""
+
+
+def no_store(trial_key: str) -> Path:
+    """The weights of a trial where there is no store."""
+    raise TrialError(
+        f"what starts from trial {trial_key} needs a store that has it, got none; submit one"
+    )
+
+
+def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
+    """A GAN's experiment and its generator, in evaluation mode.
+
+    Args:
+        weights: Of the trial.
+
+    Raises:
+        TrialError: If they are not there, are damaged, not a GAN's, or not finite.
+    """
+    experiment, tensors = _read(weights, "gan", GanSpec, "gan")
+    generator = build_generator(experiment.generator, experiment.data.image_shape)
+    prefix = "generator."
+    own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+    return experiment, _loaded(generator, own, weights, "gan")
 
 
 def trained_classifier(weights: Path, field: str) -> tuple[ClassificationSpec, nn.Module]:
-    """The experiment of a classification trial and its classifier, in evaluation mode.
+    """A classifier's experiment and itself, in evaluation mode.
 
     Args:
-        weights: Of the trial; its experiment is beside them.
-        field: What the trial is named by, for messages.
+        weights: Of the trial.
+        field: What names the trial.
 
     Raises:
-        TrialError: If it is not there, is damaged, or not of that task; or its weights are not
-            finite.
+        TrialError: If they are not there, are damaged, not a classifier's, or not finite.
     """
-    trial = weights.parent.name
-    if not weights.exists():
-        raise TrialError(
-            f"{field} must be the key of a finished trial of this store, got no {weights}; "
-            "`lnets-sweep query` lists keys"
-        )
-    try:
-        stored = json.loads((weights.parent / "experiment.json").read_text(encoding="utf-8"))
-        experiment = EXPERIMENT.validate_json(json.dumps(stored["experiment"]))
-        tensors = load_file(weights)
-        if not isinstance(experiment, ClassificationSpec):
-            raise TrialError(
-                f"{field} must be a trial of task classification, got one of task "
-                f"{experiment.task}: {trial}"
-            )
-        shape = experiment.data.input_shape
-        model = build_classifier(experiment.model, experiment.normalization, shape)
-        model.load_state_dict(tensors)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrialError(
-            f"{field} must be a trial whose files can be read, but {weights.parent} is damaged, or "
-            "of another version of lnets; train it again"
-        ) from error
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise TrialError(f"{field} must be a trial with finite weights, but {trial} has diverged")
+    experiment, tensors = _read(weights, field, ClassificationSpec, "classification")
+    shape = experiment.data.image_shape
+    classifier = build_classifier(experiment.model, experiment.normalization, shape)
     if experiment.finetune is not None:
-        iterate_(model, experiment.finetune)
-    return experiment, model.eval()
+        iterate_(classifier, experiment.finetune)
+    return experiment, _loaded(classifier, tensors, weights, field)
 
 
 def iterate_(model: nn.Module, finetune: FinetuneSpec) -> None:
@@ -61,3 +70,57 @@ def iterate_(model: nn.Module, finetune: FinetuneSpec) -> None:
     for layer in model.modules():
         if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
             layer.bjorck_iter = finetune.bjorck_iter
+
+
+def refuse_missing(weights: Path, field: str) -> None:
+    """Say that there are no weights of a trial.
+
+    Args:
+        weights: Where they would be.
+        field: What names the trial.
+
+    Raises:
+        TrialError: If they are not there.
+    """
+    if not weights.exists():
+        raise TrialError(
+            f"{field} must be the key of a finished trial of this store, got no {weights}; "
+            "`lnets-sweep query` lists keys"
+        )
+
+
+def _read(weights: Path, field: str, kind: type[_E], task: str) -> tuple[_E, dict[str, Tensor]]:
+    """The experiment of a trial, which must be of one task, and its weights."""
+    refuse_missing(weights, field)
+    try:
+        stored = json.loads((weights.parent / "experiment.json").read_text())
+        experiment = EXPERIMENT.validate_json(json.dumps(stored["experiment"]))
+        tensors = load_file(weights)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(weights, field) from error
+    if not isinstance(experiment, kind):
+        raise TrialError(
+            f"{field} must be a trial of task {task}, got one of {experiment.task}: "
+            f"{weights.parent.name}"
+        )
+    return experiment, tensors
+
+
+def _loaded(model: nn.Module, tensors: dict[str, Tensor], weights: Path, field: str) -> nn.Module:
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _unreadable(weights, field) from error
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise TrialError(
+            f"{field} must be a trial with finite weights, got {weights.parent.name}, which has "
+            "diverged; lower its learning rates"
+        )
+    return model.eval()
+
+
+def _unreadable(weights: Path, field: str) -> TrialError:
+    return TrialError(
+        f"{field} must be a trial whose files can be read, but {weights.parent} is damaged, or of "
+        "another version of lnets; train it again"
+    )

@@ -1,16 +1,13 @@
 """The commands: each parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from lnets import __version__
-from lnets.cli.output import print_json, print_rows, print_table
+from lnets.cli.output import plan_sizes, plan_words, print_json, print_rows, print_table
 from lnets.errors import SpecError
-
-if TYPE_CHECKING:
-    from lnets.sweep.plan import Plan
 
 app = typer.Typer(
     name="lnets-sweep",
@@ -50,14 +47,14 @@ def validate(
         except SpecError as error:
             mistakes.append(str(error))
         else:
-            found.append({"file": str(spec), "name": plan.sweep.name, **_sizes(plan)})
+            found.append({"file": str(spec), "name": plan.sweep.name, **plan_sizes(plan)})
     if mistakes:
         raise SpecError("\n".join(mistakes))
     if as_json:
         print_json({"valid": True, "sweeps": found})
     else:
         for sweep in found:
-            typer.echo(f"{sweep['file']}: valid; {_words(sweep)}")
+            typer.echo(f"{sweep['file']}: valid; {plan_words(sweep)}")
 
 
 @app.command()
@@ -96,13 +93,14 @@ def submit(
     from lnets.sweep.plan import make_plan
 
     made = make_plan(load_sweep(spec))
-    table, failed = submit_here(made, store, runner)
+    table, progress = submit_here(made, store, runner)
     print_table(table, made.sweep.name, as_json)
-    if failed:
+    if progress.failed or progress.blocked:
+        counts = {"failed": progress.failed, "are blocked": progress.blocked}
+        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        again = ", submitting again retries them" if progress.failed else ""
         typer.echo(
-            f"{failed} trials failed; `lnets-sweep status {made.sweep.name}` has the reasons, "
-            "submitting again retries them.",
-            err=True,
+            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
         )
         raise typer.Exit(1)
 
@@ -170,6 +168,34 @@ def table(
 
 
 @app.command()
+def figures(
+    named: Annotated[
+        str,
+        typer.Argument(metavar="SWEEP|TRIAL", help="Name, id or file of a sweep, or a trial key."),
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Where pictures go; else beside trials' weights."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw learning curves, critics and singular values of trials, and print the files.
+
+    Example: lnets-sweep figures absolute_value --out pictures
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.figures import draw
+
+    drawn = map(str, draw(Store(store), named, out))
+    if as_json:
+        print_json(list(drawn))
+    else:
+        for file in drawn:
+            typer.echo(file)
+
+
+@app.command()
 def run(
     experiment: Annotated[
         Path, typer.Argument(metavar="EXPERIMENT", help="One experiment, as a YAML file.")
@@ -219,7 +245,9 @@ def query(
 
 @app.command()
 def split(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the files go.")],
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="Where the files go, below LNETS_DATA.")
+    ],
     dataset: Annotated[str, typer.Option(help="Whose training images are split.")],
     per_class: Annotated[int, typer.Option(min=1, help="Images of each class to train on.")],
     validation_per_class: Annotated[
@@ -229,7 +257,9 @@ def split(
 ) -> None:
     """Write which images to train on and to validate with: train.txt and validation.txt.
 
-    Example: lnets-sweep split data/small --dataset mnist --per-class 30 --validation-per-class 9
+    An experiment takes them by `split: {type: files, folder: FOLDER}`.
+
+    Example: lnets-sweep split small --dataset mnist --per-class 30 --validation-per-class 9
     """
     from lnets.build.data import write_split
 
@@ -272,17 +302,3 @@ def _top(
     if version:
         typer.echo(__version__)
         raise typer.Exit
-
-
-def _sizes(plan: "Plan") -> dict[str, int]:
-    return {
-        "configurations": plan.num_configurations,
-        "seeds": len(plan.sweep.seed_list()),
-        "trials": len(plan.trials),
-        "skipped": len(plan.skipped),
-    }
-
-
-def _words(sizes: dict[str, Any]) -> str:
-    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
-    return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words

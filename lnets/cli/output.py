@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lnets.results.tables import Table
+    from lnets.sweep.plan import Plan
 
 
 def print_json(data: Any) -> None:
@@ -42,6 +43,24 @@ def print_table(table: "Table", title: str, as_json: bool) -> None:
 
     _console().print(render(table, title=title))
     typer.echo(footer(table))
+
+
+def plan_sizes(plan: "Plan") -> dict[str, int]:
+    """How much a sweep asks for."""
+    return {
+        "configurations": plan.num_configurations,
+        "seeds": len(plan.sweep.seed_list()),
+        "trials": len(plan.trials),
+        "needed": len(plan.needed),
+        "skipped": len(plan.skipped),
+    }
+
+
+def plan_words(sizes: dict[str, Any]) -> str:
+    """The same for a person."""
+    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
+    words += f", after {sizes['needed']} that they need" if sizes["needed"] else ""
+    return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words
 
 
 def _finite(data: Any) -> Any:

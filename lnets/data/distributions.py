@@ -1,6 +1,6 @@
-"""Distributions with known properties, and what is known of distances between them."""
+"""Distributions that Wasserstein distances are estimated between."""
 
-import itertools
+import math
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from lnets.data.images import load_digits
+from lnets.data.images import ImageData
 from lnets.data.splits import halves
 
 
@@ -17,7 +17,10 @@ class Distribution(Protocol):
     """What Wasserstein distances are estimated between."""
 
     diameter: float
-    """Upper bound on the distance of two samples."""
+    """Upper bound on the distance of two samples; infinite where there is none."""
+    deviation: float
+    """Sub-Gaussian parameter of every 1-Lipschitz function of a sample: half of the diameter, or
+    less where less is proven; infinite where none is known."""
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Independent samples to train on, on the generator's device, float32."""
@@ -52,6 +55,7 @@ class MultiSphericalShell:
         self.empty_dim = empty_dim
         self.shape = (1, *reshape_to_grid) if reshape_to_grid else (dim + empty_dim,)
         self.diameter = max(center_x) - min(center_x) + 2 * radius
+        self.deviation = self.diameter / 2
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Independent samples, float32."""
@@ -61,81 +65,123 @@ class MultiSphericalShell:
         """Independent samples, float64."""
         return self._draw(n, generator, torch.float64)
 
-    def _draw(self, n: int, generator: Generator, dtype: torch.dtype) -> Tensor:
+    def rays(
+        self, n: int, generator: Generator, dtype: torch.dtype
+    ) -> tuple[Float[Tensor, "n *shape"], Float[Tensor, "n *shape"]]:
+        """Centres, and unit vectors from them to independent samples."""
         device = generator.device
-        direction = torch.randn(n, self.dim, generator=generator, device=device, dtype=dtype)
-        points = torch.zeros(n, self.dim + self.empty_dim, device=device, dtype=dtype)
-        points[:, : self.dim] = self.radius * torch.nn.functional.normalize(direction)
-        centers = torch.tensor(self.center_x, device=device, dtype=dtype)
-        picked = torch.randint(len(centers), (n,), generator=generator, device=device)
-        points[:, 0] += centers[picked]
-        return points.view(n, *self.shape)
+        directions = torch.randn(n, self.dim, generator=generator, device=device, dtype=dtype)
+        rays = torch.zeros(2, n, self.dim + self.empty_dim, device=device, dtype=dtype)
+        rays[1, :, : self.dim] = torch.nn.functional.normalize(directions)
+        picked = torch.randint(len(self.center_x), (n,), generator=generator, device=device)
+        rays[0, :, 0] = torch.tensor(self.center_x, device=device, dtype=dtype)[picked]
+        centers, directions = rays.view(2, n, *self.shape)
+        return centers, directions
+
+    def _draw(self, n: int, generator: Generator, dtype: torch.dtype) -> Tensor:
+        centers, directions = self.rays(n, generator, dtype)
+        return centers + self.radius * directions
+
+
+class Gaussian:
+    """A normal distribution with independent coordinates.
+
+    Args:
+        dim: Dimension.
+        mean: Of each coordinate, or one number for all of them.
+        std: Standard deviation of each coordinate, or one number for all of them.
+        device: Where samples are drawn.
+    """
+
+    diameter = math.inf
+
+    def __init__(
+        self, *, dim: int, mean: Sequence[float], std: Sequence[float], device: torch.device
+    ) -> None:
+        self.mean, self.std = (
+            torch.tensor(values, dtype=torch.float64, device=device).expand(dim)
+            for values in (mean, std)
+        )
+        # Source: Boucheron, Lugosi and Massart (2013), Concentration Inequalities, theorem 5.6.
+        self.deviation = max(std)
+
+    def sample(self, n: int, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Independent samples, float32."""
+        return self._draw(n, generator, torch.float32)
+
+    def held_out(self, n: int, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Independent samples, float64."""
+        return self._draw(n, generator, torch.float64)
+
+    def _draw(self, n: int, generator: Generator, dtype: torch.dtype) -> Tensor:
+        noise = torch.randn(
+            n, len(self.mean), generator=generator, device=generator.device, dtype=dtype
+        )
+        return noise.mul_(self.std.to(dtype)).add_(self.mean.to(dtype))
 
 
 class ImageSamples:
-    """Real images, pixels in [0, 1]; one half is trained on, the other held out.
+    """Real images, pixels in [0, 1].
 
     Args:
-        classes: Labels of the images to take; None takes all.
+        train: What is trained on.
+        held_out: What is held out, on the same device.
         flatten: Whether samples are vectors; else they are channels × height × width.
-        device: Where the images are kept.
+    """
 
-    Raises:
-        ValueError: If there are fewer than four such images.
+    def __init__(self, train: ImageData, held_out: ImageData, *, flatten: bool = True) -> None:
+        self._train, self._held_out, self._flatten = train, held_out, flatten
+        self.diameter = train.images[0].numel() ** 0.5
+        self.deviation = self.diameter / 2
+
+    def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
+        """Images to train on, drawn with replacement."""
+        picked = torch.randint(len(self._train), (n,), generator=generator, device=generator.device)
+        return self._pixels(self._train, picked)
+
+    def held_out(self, n: int, generator: Generator) -> Float[Tensor, "m *shape"]:
+        """At most n different images that are held out."""
+        picked = _some(len(self._held_out), n, generator)
+        return self._pixels(self._held_out, picked).double()
+
+    def _pixels(self, data: ImageData, picked: Tensor) -> Tensor:
+        pixels = data.pixels(picked)
+        return pixels.flatten(1) if self._flatten else pixels
+
+
+class PointCloud:
+    """Given points, of which always the same half is trained on.
+
+    Args:
+        points: Independent samples of one distribution, at least 4.
+        support: Smallest and largest coordinate that the distribution can have; None if unknown.
+        device: Where the points are kept.
     """
 
     def __init__(
         self,
+        points: Float[Tensor, "n dim"],
         *,
-        classes: Sequence[int] | None = None,
-        flatten: bool = True,
+        support: tuple[float, float] | None,
         device: torch.device,
     ) -> None:
-        images, labels = load_digits()
-        wanted = torch.isin(labels, torch.tensor(classes)) if classes is not None else labels >= 0
-        # Halves of the whole data set: an image is held out whatever classes are asked for.
-        first, second = (half[wanted[half]] for half in halves(len(images)))
-        if min(len(first), len(second)) < 2:
-            found = len(first) + len(second)
-            raise ValueError(f"At least 4 images must be of classes {classes}, got {found}.")
-        self.diameter = images[0].numel() ** 0.5
-        images = images.flatten(1) if flatten else images
-        self._train = images[first].to(device)
-        self._held_out = images[second].to(device, torch.float64)
+        first, second = halves(len(points))
+        self._train = points[first].to(device, torch.float32)
+        self._held_out = points[second].to(device, torch.float64)
+        width = math.inf if support is None else support[1] - support[0]
+        self.diameter = width * points.shape[1] ** 0.5
+        self.deviation = self.diameter / 2
 
-    def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
-        """Images of the training half, drawn with replacement."""
+    def sample(self, n: int, generator: Generator) -> Float[Tensor, "n dim"]:
+        """Points of the training half, drawn with replacement."""
         picked = torch.randint(len(self._train), (n,), generator=generator, device=generator.device)
         return self._train[picked]
 
-    def held_out(self, n: int, generator: Generator) -> Float[Tensor, "m *shape"]:
-        """At most n different images of the other half."""
-        order = torch.randperm(len(self._held_out), generator=generator, device=generator.device)
-        return self._held_out[order[:n]]
+    def held_out(self, n: int, generator: Generator) -> Float[Tensor, "m dim"]:
+        """At most n different points of the other half."""
+        return self._held_out[_some(len(self._held_out), n, generator)]
 
 
-def known_wasserstein(first: Distribution, second: Distribution) -> float | None:
-    """Exact Wasserstein-1 distance of two distributions where a formula is known.
-
-    Spheres around the same centres, the centres at least twice the larger radius apart: the
-    distance is the difference of the radii. Moving along the rays costs that much, and the critic
-    −minᵢ‖x − cᵢ‖ reaches it.
-
-    Args:
-        first: One distribution.
-        second: The other.
-
-    Returns:
-        In input units; None where no formula is known.
-    """
-    if not (isinstance(first, MultiSphericalShell) and isinstance(second, MultiSphericalShell)):
-        return None
-    if (first.dim, first.shape) != (second.dim, second.shape):
-        return None
-    if sorted(first.center_x) != sorted(second.center_x):
-        return None
-    centers = sorted(set(first.center_x))
-    gap = min((b - a for a, b in itertools.pairwise(centers)), default=float("inf"))
-    if gap < 2 * max(first.radius, second.radius):
-        return None
-    return abs(first.radius - second.radius)
+def _some(size: int, n: int, generator: Generator) -> Tensor:
+    """At most n different indices below the size."""
+    return torch.randperm(size, generator=generator, device=generator.device)[:n]

@@ -13,8 +13,9 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms.v2 import CenterCrop, Compose, PILToTensor, Resize
 
 from lnets.data.images import Source
-from lnets.data.readers import reading
+from lnets.data.readers import check_count, reading
 from lnets.errors import DataError
+from lnets.specs.data import DATASETS
 
 _T = TypeVar("_T")
 
@@ -28,7 +29,8 @@ def read_imagenet(root: Path, train: bool, image_size: int) -> Source:
         image_size: Height and width that images are shrunk and cropped to.
 
     Raises:
-        DataError: If they are not there, are damaged, or the two have different class folders.
+        DataError: If they are not there, lack images or classes, are damaged, or the two have
+            different class folders.
     """
     folders = [root / "imagenet" / half for half in ("train", "val")]
     folder = folders[0 if train else 1]
@@ -39,6 +41,10 @@ def read_imagenet(root: Path, train: bool, image_size: int) -> Source:
         names = [{entry.name for entry in one.iterdir() if entry.is_dir()} for one in folders]
         if names[0] != names[1]:
             raise ValueError(f"train and val differ in {sorted(names[0] ^ names[1])[0]}")
+        classes = DATASETS["imagenet"].num_classes
+        if len(names[0]) != classes:
+            raise ValueError(f"must be {classes:,} class folders, got {len(names[0]):,}")
+        check_count("imagenet", train, len(found.targets))
 
     def read(index: Tensor) -> Tensor:
         with reading("imagenet", folder, remedy):
@@ -60,7 +66,7 @@ def read_lsun_bed(root: Path, train: bool, image_size: int) -> Source:
         image_size: Height and width that images are shrunk and cropped to.
 
     Raises:
-        DataError: If they are not there or are damaged.
+        DataError: If they are not there, lack images, or are damaged.
     """
     half = "train" if train else "val"
     folder = root / f"bedroom_{half}_lmdb"
@@ -82,6 +88,7 @@ def read_lsun_bed(root: Path, train: bool, image_size: int) -> Source:
             raise ValueError(f"data.mdb has {size:,} of {pages:,} bytes")
         with database.begin() as transaction:
             keys = list(transaction.cursor().iternext(values=False))
+        check_count("lsun_bed", train, len(keys))
 
     def read(index: Tensor) -> Tensor:
         with reading("lsun_bed", folder, remedy), opened() as database:

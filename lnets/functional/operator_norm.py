@@ -27,8 +27,8 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[T
 
     The float64 singular value plus 2·n·γₙ·‖W‖_F, n the larger side: once for the backward error of
     LAPACK's singular value decomposition, once for the roundings of this formula itself. Where the
-    smaller Gram matrix G is the identity up to 1e-9, √(1 + ‖G − I‖_F) instead, with the error
-    γₙ·‖W‖_F² of its entries: a product is cheaper, and its roundings are fewer.
+    smaller Gram matrix G is the identity up to 1e-9, 1 + d instead, with d = ‖G − I‖_F + γₙ·‖W‖_F²,
+    the error of the entries of G: a product is cheaper, and its roundings are fewer.
 
     Args:
         weight: The matrices as they are used; float32 entries are exact in float64.
@@ -48,7 +48,7 @@ def spectral_norm_upper_bound(weight: Float[Tensor, "*batch out in"]) -> Float[T
     if not is_tracing():
         defect = _gram_defect(matrices) + gamma(n) * frobenius.square()
         if (defect <= _ORTHONORMAL).all():
-            # √(1 + d) ≤ 1 + d/2; the other half is for the roundings of d itself.
+            # √(1 + d) ≤ 1 + d/2; the other half is for the roundings of d and of this sum.
             return (1 + defect).to(weight.device)
     bounds = torch.linalg.matrix_norm(matrices, ord=2) + 2 * n * gamma(n) * frobenius
     return bounds.to(weight.device)

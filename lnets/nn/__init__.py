@@ -15,6 +15,7 @@ from lnets.nn.linear import (
 )
 from lnets.nn.networks.fully_connected import FullyConnected
 from lnets.nn.networks.fully_conv import FullyConv
+from lnets.nn.networks.generator import ImageGenerator
 from lnets.nn.networks.images import ImageShape, max_min
 from lnets.nn.networks.infogan import InfoGanDiscriminator
 from lnets.nn.networks.lenet import LeNet
@@ -28,6 +29,7 @@ from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.rotated import RotatedLinear
 from lnets.nn.rounding import evaluate_with_error, evaluation_error
 from lnets.nn.scale import Scale
+from lnets.nn.spectra import singular_values
 
 __all__ = [
     "Abs",
@@ -40,6 +42,7 @@ __all__ = [
     "FullyConv",
     "GroupSort",
     "Householder",
+    "ImageGenerator",
     "ImageShape",
     "InfoGanDiscriminator",
     "LInfProjectedConv2d",
@@ -71,5 +74,6 @@ __all__ = [
     "max_min",
     "project_",
     "project_weights_",
+    "singular_values",
     "to_plain",
 ]

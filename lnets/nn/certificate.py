@@ -191,6 +191,8 @@ def bound_layer(
     for kinds, factor, method in _CONSTANTS:
         if isinstance(module, kinds):
             return LayerBound(name, kind, factor, method)
+    if isinstance(module, nn.LeakyReLU):
+        return LayerBound(name, kind, max(1.0, abs(module.negative_slope)), "steepest slope")
     if isinstance(module, Scale):
         return LayerBound(name, kind, abs(module.factor), "the factor")
     if isinstance(module, Normalize):

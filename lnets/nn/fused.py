@@ -15,7 +15,7 @@ from lnets.nn.orthogonal import keeps_orthonormal
 from lnets.nn.rotated import RotatedLinear
 from lnets.nn.scale import Scale
 
-_OF_UNITS = (nn.ReLU, nn.Tanh, nn.Sigmoid, nn.Identity, Abs, Scale)
+_OF_UNITS = (nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Identity, Abs, Scale)
 _OPTION = (bool, int, float, str, tuple)
 _ALONG_AN_AXIS = (GroupSort, Maxout, Householder, NActivation)
 

@@ -19,6 +19,7 @@ ACTIVATIONS = (
     NActivation,
     Abs,
     nn.ReLU,
+    nn.LeakyReLU,
     nn.Tanh,
     nn.Sigmoid,
 )

@@ -15,7 +15,7 @@ from lnets.specs.spec import show
 _ATTEMPT_THAT_COUNTS = """
     CREATE TEMP VIEW trials AS SELECT * FROM attempts
     QUALIFY row_number() OVER (
-        PARTITION BY trial_key ORDER BY status = 'failed', attempt DESC
+        PARTITION BY trial_key ORDER BY status NOT IN ('completed', 'diverged'), attempt DESC
     ) = 1
 """
 

@@ -1,13 +1,14 @@
 """Rows of the store's tables, and a finished trial as it travels through the spool."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-Status = Literal["completed", "diverged", "failed"]
+Status = Literal["completed", "diverged", "failed", "blocked"]
+"""How a trial ended; `blocked`: it was not run, because what it needs has no result."""
 
 FINISHED = ("completed", "diverged")
 """States that running the trial again would not change."""
@@ -124,9 +125,9 @@ class SweepRecord(_Row):
     sweep_id: str
     name: str
     spec: str
-    """The sweep as canonical JSON."""
+    """The sweep as canonical JSON; each need that is used has its `trial_key` in it."""
     trial_keys: tuple[str, ...]
-    """Its trials, whichever submission ran them."""
+    """Its trials, whichever submission ran them; not those that it needs."""
     skipped: str
     """JSON list of the sampled configurations that cannot be built, with reasons."""
     submitted_at: AwareDatetime
@@ -143,6 +144,8 @@ class SweepTrials:
     sweep_id: str
     name: str
     trial_keys: tuple[str, ...]
+    needs: Mapping[str, str] = field(default_factory=dict)
+    """Keys of the trials that it needs, by name."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +154,12 @@ class Ended:
 
     finished: frozenset[str]
     """Keys of trials that running again would not change."""
+    completed: frozenset[str]
+    """Keys of those among them that have a result."""
+    failed: frozenset[str]
+    """Keys of trials that have failed at least once."""
     attempts: Mapping[str, int]
-    """How often each trial has been tried."""
+    """How often each trial has been tried, or blocked."""
 
     @classmethod
     def of(cls, rows: Iterable[Mapping[str, Any]]) -> "Ended":
@@ -161,8 +168,11 @@ class Ended:
         attempts: dict[str, int] = {}
         for row in rows:
             attempts[row["trial_key"]] = max(row["attempt"], attempts.get(row["trial_key"], 0))
-        finished = frozenset(row["trial_key"] for row in rows if row["status"] in FINISHED)
-        return cls(finished, attempts)
+
+        def ended(*statuses: str) -> frozenset[str]:
+            return frozenset(row["trial_key"] for row in rows if row["status"] in statuses)
+
+        return cls(ended(*FINISHED), ended("completed"), ended("failed"), attempts)
 
     def plus(self, records: Sequence[TrialRecord]) -> "Ended":
         """With further records."""
@@ -170,7 +180,12 @@ class Ended:
         attempts = dict(self.attempts)
         for key, attempt in more.attempts.items():
             attempts[key] = max(attempt, attempts.get(key, 0))
-        return Ended(self.finished | more.finished, attempts)
+        return Ended(
+            self.finished | more.finished,
+            self.completed | more.completed,
+            self.failed | more.failed,
+            attempts,
+        )
 
     def covers(self, record: TrialRecord) -> bool:
         """Whether a record tells nothing new."""

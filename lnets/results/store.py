@@ -47,7 +47,7 @@ class Store:
         if ":/" in str(root):
             raise StoreError(f"{root}: a store is a folder of this machine or of a shared drive.")
         self.root = root.absolute()
-        self._seen = (-1, Ended(frozenset(), {}))
+        self._seen = (-1, Ended.of([]))
         try:
             self._check_or_create(create)
         except OSError as error:
@@ -124,7 +124,8 @@ class Store:
     def ended(self) -> Ended:
         """What has ended so far, the spool included."""
         ended = self._ended()
-        spooled = map(_read, self.spool.glob("*.*"))
+        # Hidden files are of workers that write them now, or were killed before they were in place.
+        spooled = map(_read, self.spool.glob("[!.]*"))
         return ended.plus([record for record in spooled if record is not None])
 
     def compact(self) -> None:

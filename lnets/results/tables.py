@@ -40,11 +40,12 @@ class Counts:
     completed: int
     diverged: int
     failed: int
+    blocked: int
 
     @property
     def missing(self) -> int:
         """Trials that have not ended."""
-        return self.trials - self.completed - self.diverged - self.failed
+        return self.trials - self.completed - self.diverged - self.failed - self.blocked
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def count(store: Store, sweep: SweepTrials) -> Counts:
 
 
 def make_table(store: Store, sweeps: Sequence[SweepTrials], layout: TableSpec) -> Table:
-    """Compare the completed trials of some sweeps.
+    """Compare the completed trials of some sweeps; the keys of trials that they need have names.
 
     Args:
         store: Where the trials are.
@@ -107,10 +108,11 @@ def make_table(store: Store, sweeps: Sequence[SweepTrials], layout: TableSpec) -
     """
     keys = [key for sweep in sweeps for key in sweep.trial_keys]
     rows = trials_that_count(store, keys)
+    names = _names_of_needs(sweeps)
     groups: dict[str, list[tuple[dict[str, Any], dict[str, float]]]] = {}
     for key in dict.fromkeys(keys):
         if key in rows and rows[key]["status"] == "completed":
-            config = rows[key]["config"]
+            config = _named(rows[key]["config"], names) if names else rows[key]["config"]
             place = json.dumps([[_at(config, path) for path in part] for part in _axes(layout)])
             groups.setdefault(place, []).append((config, rows[key]["metrics"]))
     cells = [
@@ -127,7 +129,7 @@ def make_table(store: Store, sweeps: Sequence[SweepTrials], layout: TableSpec) -
 
 
 def render(table: Table, *, title: str = "") -> RichTable:
-    """The table for a terminal."""
+    """The table for a terminal; of one metric, which is then named above it, a matrix."""
     columns = list(dict.fromkeys(json.dumps(dict(cell.column)) for cell in table.cells))
     rows = list(dict.fromkeys(json.dumps(dict(cell.row)) for cell in table.cells))
     found = {
@@ -135,13 +137,17 @@ def render(table: Table, *, title: str = "") -> RichTable:
         for cell in table.cells
     }
     common = _common_n(table)
+    matrix = bool(table.layout.columns) and len(table.layout.values) == 1
+    if matrix:
+        title = f"{title}: {table.layout.values[0]}" if title else table.layout.values[0]
     rendered = RichTable(title=title or None, title_justify="left")
     for path in table.layout.rows:
         rendered.add_column(path)
     for column in columns:
         heading = ", ".join(_plain(value) for value in json.loads(column).values())
         for metric in table.layout.values:
-            rendered.add_column(f"{heading}\n{metric}".strip(), justify="right", overflow="fold")
+            text = heading if matrix else f"{heading}\n{metric}".strip()
+            rendered.add_column(text, justify="right", overflow="fold")
     for row in rows:
         texts = [
             _text(found.get((row, column, metric)), common)
@@ -164,7 +170,7 @@ def footer(table: Table) -> str:
         lines.append(f"cells average over {', '.join(table.averaged)}")
     for counts in table.sweeps:
         parts = [f"{counts.completed} of {counts.trials} trials completed"]
-        for state in ("diverged", "failed", "missing"):
+        for state in ("diverged", "failed", "blocked", "missing"):
             if getattr(counts, state):
                 parts.append(f"{getattr(counts, state)} {state}")
         lines.append(f"{counts.name} ({counts.sweep_id}): {', '.join(parts)}")
@@ -193,6 +199,28 @@ def _at(config: Any, path: str) -> Any:
             return None
         config = config[part]
     return config
+
+
+def _names_of_needs(sweeps: Sequence[SweepTrials]) -> dict[str, str]:
+    """A name for the key of each needed trial; with the key where several have the same."""
+    names: dict[str, str] = {}
+    for sweep in sweeps:
+        for name, key in sweep.needs.items():
+            names.setdefault(key, name)
+    every = list(names.values())
+    return {
+        key: name if every.count(name) == 1 else f"{name} ({key[:12]})"
+        for key, name in names.items()
+    }
+
+
+def _named(value: Any, names: Mapping[str, str]) -> Any:
+    """A configuration with names instead of keys."""
+    if isinstance(value, dict):
+        return {field: _named(inner, names) for field, inner in value.items()}
+    if isinstance(value, list):
+        return [_named(inner, names) for inner in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _cells(
@@ -241,7 +269,7 @@ def _counts(sweep: SweepTrials, statuses: Sequence[str]) -> Counts:
         sweep.sweep_id,
         sweep.name,
         len(sweep.trial_keys),
-        *(statuses.count(status) for status in ("completed", "diverged", "failed")),
+        *(statuses.count(status) for status in ("completed", "diverged", "failed", "blocked")),
     )
 
 

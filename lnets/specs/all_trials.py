@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lnets.errors import SpecError
-from lnets.specs.identity import trial_key
+from lnets.specs.identity import need_keys, trial_key, with_keys
 from lnets.specs.overrides import apply_overrides
 from lnets.specs.search import AllTrialsSpec, GridSpec
 from lnets.specs.spec import Broken
@@ -55,6 +55,8 @@ def with_all_trials(
 
 
 def _keys(sweep: SweepSpec) -> Iterator[str]:
+    keys = need_keys(sweep)
     for seed in sweep.seed_list():
         for overrides in grid(sweep.search):
-            yield trial_key(apply_overrides(sweep.experiment, overrides), seed)
+            experiment = apply_overrides(sweep.experiment, overrides)
+            yield trial_key(with_keys(experiment, keys), seed)

@@ -8,8 +8,9 @@ from pydantic import Field, model_validator
 from lnets.specs.attacks import AdversarialSpec, EvaluationSpec
 from lnets.specs.data import DataSpec
 from lnets.specs.epsilons import Epsilon, Norm, named_epsilons, not_rising
-from lnets.specs.experiment import TrainingSpec
-from lnets.specs.layers import BjorckFields
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.figures import SingularValuesSpec
+from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
 from lnets.specs.metrics import (
     CLASSIFICATION,
@@ -21,9 +22,8 @@ from lnets.specs.metrics import (
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
+from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
-
-TRIAL_KEY_PATTERN = "^[0-9a-f]{64}$"
 
 
 class CertificateSpec(Spec):
@@ -47,9 +47,9 @@ class CertificateSpec(Spec):
 class NormalizationSpec(Spec):
     """A first layer that shifts and divides channels; it counts in the Lipschitz constant."""
 
-    mean: tuple[float, ...] = Field(min_length=1)
+    mean: tuple[Annotated[float, Field(ge=-1e6, le=1e6)], ...] = Field(min_length=1)
     """Subtracted from each channel's pixels."""
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
+    std: tuple[Annotated[float, Field(ge=1e-6, le=1e6)], ...] = Field(min_length=1)
     """By which each channel is divided then."""
 
 
@@ -106,12 +106,15 @@ class ClassificationSpec(TrainingSpec):
     """Which epoch's weights are kept; null keeps the last ones. Never by test images."""
     finetune: FinetuneSpec | None = None
     """Training after the training; null does none."""
-    init_from: str | None = Field(None, pattern=TRIAL_KEY_PATTERN)
-    """Key of a finished trial of the same store whose weights training starts from."""
+    init_from: TrialReference | None = None
+    """A trial whose weights training starts from: the key of a finished one of the same store, or
+    a name under the sweep's `needs`."""
     certificate: CertificateSpec = CertificateSpec()
     """Against what the trained classifier is certified."""
     evaluation: EvaluationSpec | None = None
     """How it is attacked when it is trained, in the certificate's norm; null leaves it in peace."""
+    singular_values: SingularValuesSpec | None = None
+    """When singular values of the classifier's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -134,7 +137,7 @@ class ClassificationSpec(TrainingSpec):
     @property
     def input_batch(self) -> Shape:
         """Images of a step."""
-        return self.batch_size, *self.data.input_shape
+        return self.batch_size, *self.data.image_shape
 
     def lipschitz_constant(self) -> float:
         """That the network is designed for; margins are multiplied by it."""
@@ -162,6 +165,17 @@ class ClassificationSpec(TrainingSpec):
             return "the spectral-Jacobian penalty is of whole batches"
         return self.model.why_not_split()
 
+    def why_not_from(self, field: str, needed: ExperimentSpec) -> str | None:
+        """Weights to start from are those of a classifier of the same layers."""
+        if not isinstance(needed, ClassificationSpec):
+            return f"a trial of {needed.task} has no classifier"
+        if (needed.normalization is None) != (self.normalization is None):
+            return "only one of the two classifiers has a normalization"
+        mine, its = (spec.model.sizes(spec.data.image_shape) for spec in (self, needed))
+        if mine != its:
+            return f"its classifier has {show(its)}, and this one {show(mine)}"
+        return None
+
     @model_validator(mode="after")
     def _parts_fit_each_other(self) -> Self:
         problems = [*self._bad_model(), *self._bad_selection(), *self._bad_finetuning()]
@@ -172,7 +186,7 @@ class ClassificationSpec(TrainingSpec):
         return self
 
     def _bad_model(self) -> Iterator[Broken]:
-        shape, classes = self.data.input_shape, self.data.num_classes
+        shape, classes = self.data.image_shape, self.data.num_classes
         misfits = self.model.misfits(shape)
         yield from ((("model", *path), message) for path, message in misfits)
         if classes < 2:
@@ -223,7 +237,7 @@ class ClassificationSpec(TrainingSpec):
             yield ("finetune", "bjorck_iter"), message
 
     def _bad_normalization(self) -> Iterator[Broken]:
-        channels = self.data.input_shape[0]
+        channels = self.data.image_shape[0]
         for name in ("mean", "std"):
             given = getattr(self.normalization, name, None)
             if given is not None and len(given) != channels:
@@ -267,13 +281,9 @@ def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:
     """Fields that keep a network's bound in one norm, and leave no useful one in others."""
     for name in ("linear", "conv"):
         kind = getattr(getattr(spec.model, name, None), "type", "standard")
-        if _norm_of(kind) == norm:
+        if norm_kept(kind) == norm:
             yield f"model.{name} ({kind})"
-    if spec.per_update_proj is not None and _norm_of(spec.per_update_proj.type) == norm:
-        yield f"per_update_proj ({spec.per_update_proj.type})"
-
-
-def _norm_of(kind: str) -> str | None:
-    if kind.startswith("standard"):
-        return None
-    return "linf" if kind.startswith("l_inf") else "l2"
+    for name in ("per_update_proj", "per_epoch_proj"):
+        projection = getattr(spec, name)
+        if projection is not None and norm_kept(projection.type) == norm:
+            yield f"{name} ({projection.type})"

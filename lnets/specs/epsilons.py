@@ -6,11 +6,18 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from lnets.specs.spec import Broken, show
+from lnets.specs.spec import Broken, Matching, show
 
 Norm = Literal["l2", "linf"]
 Radius = Annotated[float, Field(gt=0, le=1e6)]
-Fraction = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,5}/[1-9][0-9]{0,5}$")]
+Fraction = Annotated[
+    str,
+    Matching(
+        "[1-9][0-9]{0,5}/[1-9][0-9]{0,5}",
+        "must be a number without quotes, or a fraction of whole numbers above 0 of up to six "
+        "digits, such as 36/255",
+    ),
+]
 Epsilon = Annotated[
     Annotated[Radius, Tag("number")] | Annotated[Fraction, Tag("fraction")],
     Discriminator(lambda value: "fraction" if isinstance(value, str) else "number"),

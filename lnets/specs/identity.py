@@ -2,8 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.needs import needed_by
+from lnets.specs.references import with_references
 from lnets.specs.sweep import SweepSpec
 
 BEHAVIOUR_VERSION = 4
@@ -12,12 +16,20 @@ BEHAVIOUR_VERSION = 4
 
 def canonical_json(spec: ExperimentSpec | SweepSpec) -> str:
     """The spec with all defaults filled in: sorted keys, no spaces."""
-    return json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return _canonical(spec.model_dump(mode="json"))
 
 
-def resolved_json(sweep: SweepSpec) -> str:
-    """The sweep with all defaults and its table's layout: a table then needs nothing else."""
-    return canonical_json(sweep.model_copy(update={"table": sweep.table_layout()}))
+def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
+    """The sweep with all defaults and its table's layout: a table then needs nothing else.
+
+    Args:
+        sweep: What to write.
+        needs: Keys of needed trials by name, each written beside its experiment as `trial_key`.
+    """
+    data = sweep.model_copy(update={"table": sweep.table_layout()}).model_dump(mode="json")
+    for name, key in needs.items():
+        data["needs"][name]["trial_key"] = key
+    return _canonical(data)
 
 
 def config_key(experiment: ExperimentSpec) -> str:
@@ -28,6 +40,22 @@ def config_key(experiment: ExperimentSpec) -> str:
 def trial_key(experiment: ExperimentSpec, seed: int) -> str:
     """Identity of a trial: SHA-256 in hex digits."""
     return _digest(f"{BEHAVIOUR_VERSION}\n{seed}\n{canonical_json(experiment)}")
+
+
+def need_keys(sweep: SweepSpec) -> dict[str, str]:
+    """Keys of the trials that a sweep needs, by name, in an order in which they can run."""
+    keys: dict[str, str] = {}
+    for name in needed_by(sweep.needs, sweep.needs):
+        need = sweep.needs[name]
+        keys[name] = trial_key(with_keys(need.experiment, keys), need.seed)
+    return keys
+
+
+def with_keys(experiment: ExperimentSpec, keys: Mapping[str, str]) -> ExperimentSpec:
+    """An experiment with keys instead of the names of needs."""
+    if not keys:
+        return experiment  # as of most sweeps, of which some have very many
+    return with_references(experiment, lambda to: keys.get(to, to))
 
 
 def fusion_key(experiment: ExperimentSpec) -> str:
@@ -47,6 +75,10 @@ def fusion_key(experiment: ExperimentSpec) -> str:
 def sweep_id(sweep: SweepSpec) -> str:
     """Identity of a sweep: 12 hex digits of the SHA-256 of all that its file says."""
     return _digest(canonical_json(sweep))[:12]
+
+
+def _canonical(data: dict[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
 
 
 def _digest(text: str) -> str:

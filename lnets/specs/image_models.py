@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lnets.specs.layers import BCOPConvSpec, ConvSpec, LinearSpec, PaddingMode
+from lnets.specs.layers import BCOPConvSpec, ConvSpec, LinearSpec, PaddingMode, norm_kept
 from lnets.specs.network import (
     HiddenLayersSpec,
     LipschitzConstant,
@@ -28,6 +28,7 @@ class FullyConvSpec(HiddenLayersSpec):
     """
 
     OUTPUT: ClassVar[str] = "channels"
+    SIZES: ClassVar[tuple[str, ...]] = ("channels", "kernels")
     WIDTHS: ClassVar[str | None] = "channels"
     NARROWS: ClassVar[bool] = True
 
@@ -127,7 +128,6 @@ class FullyConvSpec(HiddenLayersSpec):
 
 
 class _ImagesToVectors(NetworkSpec):
-    type: str
     output_dim: OutputDim
     """Numbers per output."""
 
@@ -171,51 +171,64 @@ class LeNetSpec(HiddenLayersSpec, _ImagesToVectors):
         return [(("type",), message)]
 
 
-class ResNet32Spec(_ImagesToVectors):
+class _BatchNormalizedSpec(_ImagesToVectors):
+    @property
+    def normalizes_batches(self) -> bool:
+        """It does."""
+        return True
+
+
+class ResNet32Spec(_BatchNormalizedSpec):
     """A residual network with batch normalisation and ReLU, unconstrained, for comparison."""
 
     type: Literal["resnet32"]
 
-    def why_not_split(self) -> str | None:
-        """Batch normalisation is of whole batches."""
-        return "batch normalisation is of whole batches"
 
-
-class WideResNet32Spec(_ImagesToVectors):
+class WideResNet32Spec(_BatchNormalizedSpec):
     """`resnet32` with all channels multiplied."""
+
+    SIZES: ClassVar[tuple[str, ...]] = ("widen", "output_dim")
 
     type: Literal["wide_resnet32"]
     widen: int = Field(10, ge=1, le=64)
     """Factor of all channels."""
 
-    def why_not_split(self) -> str | None:
-        """Batch normalisation is of whole batches."""
-        return "batch normalisation is of whole batches"
-
 
 class InfoGanDiscriminatorSpec(HiddenLayersSpec, _ImagesToVectors):
-    """Two 4 × 4 convolutions of stride 2 and two linear layers: the critic of the Lipschitz GAN."""
+    """Two 4 × 4 convolutions of stride 2 and two linear layers: the critic of the GANs."""
+
+    SIZES: ClassVar[tuple[str, ...]] = ("widths", "batch_norm", "output_dim")
+    WIDTHS: ClassVar[str | None] = "widths"
 
     type: Literal["infogan_discriminator"]
+    widths: tuple[Width, Width, Width] = (64, 128, 1024)
+    """Channels of the convolutions, and units of the hidden linear layer."""
     conv: ConvSpec
     """The convolutions; their stride is 2."""
     linear: LinearSpec
     """The linear layers."""
+    batch_norm: bool = False
+    """Whether the second and third layer are normalised by the batch, as in the critic that the
+    original clips; for standard layers only."""
     l_constant: LipschitzConstant = 1.0
     """Lipschitz constant that the network is scaled to: each of four layers by its fourth root."""
 
     def hidden_widths(self) -> tuple[int, ...]:
         """Channels of the convolutions and units of the hidden linear layer."""
-        return 64, 128, 1024
+        return self.widths
 
     @model_validator(mode="after")
-    def _convolutions_may_have_strides(self) -> Self:
+    def _layers_allow_what_is_done(self) -> Self:
         if isinstance(self.conv, BCOPConvSpec):
             message = (
                 "must allow the stride 2 of infogan_discriminator, got bcop_conv2d, whose stride "
                 "is always 1; use bjorck_conv2d, or lipschitz_resnet"
             )
             raise rule_broken((("conv", "type"), message))
+        kinds = (self.conv.type, self.linear.type)
+        if self.batch_norm and any(map(norm_kept, kinds)):
+            message = f"must be false with Lipschitz layers, whose bound it undoes, got {kinds}"
+            raise rule_broken((("batch_norm",), message))
         return self
 
     def misfits(self, shape: Shape) -> list[Broken]:
@@ -226,6 +239,7 @@ class InfoGanDiscriminatorSpec(HiddenLayersSpec, _ImagesToVectors):
 class LipschitzResNetSpec(HiddenLayersSpec, _ImagesToVectors):
     """Three stages of residual blocks (1 − α)·x + α·block(x), and a linear layer at the end."""
 
+    SIZES: ClassVar[tuple[str, ...]] = ("channels", "blocks", "output_dim")
     WIDTHS: ClassVar[str | None] = "channels"
 
     type: Literal["lipschitz_resnet"]

@@ -25,14 +25,19 @@ class Indices(NamedTuple):
         return hashlib.sha256(json.dumps(self).encode()).hexdigest()
 
 
-def read_indices(folder: Path) -> Indices:
+def read_indices(folder: Path, num_images: int | None = None) -> Indices:
     """The split that a folder holds.
+
+    Args:
+        folder: Of the two files.
+        num_images: How many training images the data set has; None takes any index.
 
     Raises:
         FileNotFoundError: If one of the files is not there.
-        SpecError: If they are not lists of different whole numbers without a common one.
+        SpecError: If they are not lists of different whole numbers below `num_images` without a
+            common one.
     """
-    train, validation = (_read(folder / name) for name in (_TRAIN, _VALIDATION))
+    train, validation = (_read(folder / name, num_images) for name in (_TRAIN, _VALIDATION))
     shared = set(train) & set(validation)
     if shared:
         raise SpecError(
@@ -58,7 +63,7 @@ def write_indices(folder: Path, train: Sequence[int], validation: Sequence[int])
     return list(files)
 
 
-def _read(file: Path) -> tuple[int, ...]:
+def _read(file: Path, num_images: int | None) -> tuple[int, ...]:
     lines: dict[int, int] = {}
     for number, text in enumerate(file.read_bytes().splitlines(), start=1):
         if not text.isdigit() or len(text) > _MAX_DIGITS:
@@ -67,11 +72,17 @@ def _read(file: Path) -> tuple[int, ...]:
                 f"{file}:{number}: must be an index of a training image, a whole number from 0 "
                 f'on, got "{shown}"; write one per line'
             )
-        first = lines.setdefault(int(text), number)
+        index = int(text)
+        if num_images is not None and index >= num_images:
+            raise SpecError(
+                f"{file}:{number}: must be at most {num_images - 1}, the last of the training "
+                f"images, got {index}; are the index files another data set's?"
+            )
+        first = lines.setdefault(index, number)
         if first != number:
             raise SpecError(
-                f"{file}:{number}: must differ from the indices before it, got {int(text)}, "
-                f"first in line {first}; leave out the doubles"
+                f"{file}:{number}: must differ from the indices before it, got {index}, first in "
+                f"line {first}; leave out the doubles"
             )
     if not lines:
         raise SpecError(f"{file}: must have at least one index, got none; write one per line")

@@ -166,3 +166,14 @@ ConvSpec = Annotated[
     StandardConvSpec | BjorckConvSpec | LInfProjectedConvSpec | BCOPConvSpec,
     Field(discriminator="type"),
 ]
+
+
+def norm_kept(kind: str) -> Literal["l2", "linf"] | None:
+    """The norm in which layers of a type keep a bound; None if in none.
+
+    Args:
+        kind: Of a linear layer, a convolution or a projection.
+    """
+    if kind.startswith("standard"):
+        return None
+    return "linf" if kind.startswith("l_inf") else "l2"

@@ -11,6 +11,8 @@ from pydantic import TypeAdapter, ValidationError
 from lnets.errors import Problem, SpecError
 from lnets.specs.all_trials import with_all_trials
 from lnets.specs.experiments import EXPERIMENT, AnyExperiment
+from lnets.specs.need_files import write_out
+from lnets.specs.references import references
 from lnets.specs.spec import Path
 from lnets.specs.sweep import SweepSpec
 from lnets.specs.wording import worded
@@ -36,7 +38,7 @@ _WORDS: dict[str, Any] = {
 
 
 def load_sweep(file: FilePath) -> SweepSpec:
-    """Read a sweep, and those whose trials it takes.
+    """Read a sweep, and those whose trials it needs or takes.
 
     Raises:
         SpecError: With every mistake that can be found.
@@ -51,11 +53,22 @@ def load_experiment(file: FilePath) -> AnyExperiment:
         SpecError: With every mistake that can be found.
     """
     document = _document(file)
-    return _read(document, document.data, AnyExperiment, EXPERIMENT)
+    experiment = _read(document, document.data, AnyExperiment, EXPERIMENT)
+    named = [reference for reference in references(experiment) if not reference.to.is_key]
+    if named:
+        raise document.error(
+            (
+                reference.path,
+                f"`{reference.to}` names a need of a sweep, and this is an experiment by itself; "
+                "write the key of a finished trial, or a sweep with `needs`",
+            )
+            for reference in named
+        )
+    return experiment
 
 
 def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
-    """Read a sweep whose trials others take, which take each other's."""
+    """Read a sweep; `through` are the files of those that name it."""
     document = _document(file)
     data = document.data
     through = (*through, file.resolve())
@@ -63,14 +76,15 @@ def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
     def read(other: str) -> SweepSpec:
         if (file.parent / other).resolve() in through:
             circle = " → ".join(path.name for path in (*through, file.parent / other))
-            raise SpecError(f"sweeps must not take each other's trials, got {circle}")
+            raise SpecError(f"sweeps must not name each other in a circle, got {circle}")
         return _load_sweep(file.parent / other, through)
 
-    if isinstance(data.get("search"), dict):
-        search, problems = with_all_trials(data["search"], read)
-        if problems:
-            raise document.error((("search", *path), message) for path, message in problems)
-        data = {**data, "search": search}
+    for part, write in (("needs", write_out), ("search", with_all_trials)):
+        if isinstance(data.get(part), dict):
+            written, problems = write(data[part], read)
+            if problems:
+                raise document.error(((part, *path), message) for path, message in problems)
+            data = {**data, part: written}
     return _read(document, data, SweepSpec, TypeAdapter(SweepSpec))
 
 

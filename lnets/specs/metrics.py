@@ -27,12 +27,32 @@ WASSERSTEIN = {
         "higher",
     ),
     "wasserstein_exact": Metric(
-        "exact distance: of the distributions where a formula is known, else of the held-out "
-        "samples by linear programming",
+        "exact distance: of the distributions where it is known, else of the held-out samples",
+        "input units",
+        None,
+    ),
+    "wasserstein_exact_error": Metric(
+        "standard error of wasserstein_exact, where that is a mean over random points",
+        "input units",
+        None,
+    ),
+    "wasserstein_exact_sample": Metric(
+        "exact distance of the held-out samples by linear programming; the estimate is at most it",
         "input units",
         None,
     ),
     "tightness": Metric("wasserstein_estimate / wasserstein_exact", "1", "higher"),
+    "gradient_cosine": Metric(
+        "mean cosine between the critic's gradient and that of every optimal critic",
+        "1",
+        "higher",
+    ),
+    "gradient_error": Metric(
+        "mean squared distance between the normalized critic's gradient and that of every optimal "
+        "critic",
+        "1",
+        "lower",
+    ),
     "lipschitz_upper_bound": Metric(
         "proven Lipschitz constant of the critic", "output per input unit", None
     ),
@@ -147,7 +167,49 @@ OF_ATTACK = {
 """What is known of an attack: `pgd_queries`."""
 
 
-KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | ATTACK_SECONDS
+QUALITY = {
+    "quality_wasserstein_estimate": Metric(
+        "distance of the generator from held-out images that the critic of `quality` finds: its "
+        "dual value, divided by its Lipschitz constant",
+        "pixels",
+        "lower",
+    ),
+    "quality_wasserstein_lower_bound": Metric(
+        "the estimate minus its one-sided confidence width: the generator is at least so far from "
+        "the data, with probability 0.95",
+        "pixels",
+        "lower",
+    ),
+    "quality_wasserstein_exact": Metric(
+        "exact distance of generated and held-out images, by linear programming", "pixels", "lower"
+    ),
+    "quality_tightness": Metric(
+        "quality_wasserstein_estimate / quality_wasserstein_exact", "1", "higher"
+    ),
+    "quality_lipschitz_upper_bound": Metric(
+        "proven Lipschitz constant of the critic of `quality`", "output per input unit", None
+    ),
+    "quality_train_seconds": Metric("wall time of training the critic of `quality`", "s", "lower"),
+}
+"""What begins with `quality_` is what a Wasserstein trial calls the rest."""
+FEATURES = {
+    "kernel_distance": Metric(
+        "squared maximum mean discrepancy of the classifier's features of generated and held-out "
+        "images, unbiased, for a cubic kernel",
+        "1",
+        "lower",
+    ),
+    "frechet_distance": Metric(
+        "Fréchet distance of normal distributions fitted to these features", "1", "lower"
+    ),
+}
+GAN = {
+    "train_seconds": WASSERSTEIN["train_seconds"],
+    "seconds_per_epoch": Metric("wall time of the training loop per epoch", "s", "lower"),
+    "steps_per_second": WASSERSTEIN["steps_per_second"],
+}
+
+KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | ATTACK_SECONDS | QUALITY | FEATURES | GAN
 """Metrics of all tasks that have one name."""
 
 

@@ -1,6 +1,7 @@
 """The networks that an experiment may train."""
 
-from typing import Annotated, ClassVar, Literal
+import math
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,6 +22,7 @@ class FullyConnectedSpec(HiddenLayersSpec):
     """Linear layers with an activation between every two; the input is flattened."""
 
     OUTPUT: ClassVar[str] = "layers"
+    SIZES: ClassVar[tuple[str, ...]] = ("layers",)
     WIDTHS: ClassVar[str | None] = "layers"
     NARROWS: ClassVar[bool] = True
 
@@ -39,6 +41,10 @@ class FullyConnectedSpec(HiddenLayersSpec):
     def hidden_widths(self) -> tuple[int, ...]:
         """Units of each hidden layer."""
         return self.layers[:-1]
+
+    def sizes(self, shape: Shape) -> dict[str, Any]:
+        """Inputs are flattened."""
+        return super().sizes((math.prod(shape),))
 
     def misfits(self, shape: Shape) -> list[Broken]:
         """None: any input is flattened."""

@@ -1,7 +1,7 @@
 """What the specs of networks share: the shapes that fit, activations, and their groups."""
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -14,6 +14,7 @@ Activation = Literal[
     "householder",
     "n_activation",
     "relu",
+    "leaky_relu",
     "abs",
     "tanh",
     "sigmoid",
@@ -46,6 +47,19 @@ class NetworkSpec(Spec):
 
     OUTPUT: ClassVar[str] = "output_dim"
     """The field that has the number of outputs, or has it last."""
+    SIZES: ClassVar[tuple[str, ...]] = ("output_dim",)
+    """The fields that sizes of weights follow from, beside the inputs."""
+
+    type: str
+
+    def sizes(self, shape: Shape) -> dict[str, Any]:
+        """What sizes of weights follow from: where it differs, weights do not fit.
+
+        Args:
+            shape: Of one input.
+        """
+        sizes = {name: getattr(self, name) for name in self.SIZES}
+        return {"type": self.type, "inputs": shape[0], **sizes}
 
     @abstractmethod
     def misfits(self, shape: Shape) -> list[Broken]:
@@ -59,8 +73,15 @@ class NetworkSpec(Spec):
         """Why several such networks must be trained one by one; None if they need not."""
         return "only fully connected networks are trained together"
 
+    @property
+    def normalizes_batches(self) -> bool:
+        """Whether what comes out of an input depends on the others of its batch in training."""
+        return bool(getattr(self, "batch_norm", False))
+
     def why_not_split(self) -> str | None:
         """Why a batch cannot be split between processes; None if it can."""
+        if self.normalizes_batches:
+            return "batch normalisation is of whole batches"
         if any(getattr(self, name, 0) for name in ("dropout", "input_dropout")):
             return "dropout draws masks for whole batches"
         return None

@@ -1,5 +1,6 @@
 """One configuration of a sweep: the experiment with some of its fields set."""
 
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from lnets.specs.experiment import ExperimentSpec
@@ -18,6 +19,21 @@ def assignments(key: str, value: Any) -> Overrides:
     """What one value of a key of `search` sets."""
     paths = split_paths(key)
     return {paths[0]: value} if len(paths) == 1 else dict(zip(paths, value, strict=True))
+
+
+def keys_that_set(field: str, keys: Iterable[str]) -> list[str]:
+    """Keys of `search` that set a field."""
+    return [key for key in keys if any(within(field, path) for path in split_paths(key))]
+
+
+def within(path: str, section: str) -> bool:
+    """Whether a dotted path is that of a section, or of a field inside it."""
+    return f"{path}.".startswith(f"{section}.")
+
+
+def dotted(path: Path) -> str:
+    """A path as people write it."""
+    return ".".join(map(str, path))
 
 
 def apply_overrides(experiment: ExperimentSpec, overrides: Overrides) -> ExperimentSpec:

@@ -4,21 +4,12 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from lnets.specs.spec import Spec, rule_broken
+from lnets.specs.spec import Spec, frozen, rule_broken
 
 _Ends = TypeVar("_Ends", tuple[int, int], tuple[float, float])
 
 
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, as the loader gives them, also where a sweep comes from JSON."""
-    if isinstance(value, (list, tuple)):
-        return tuple(_frozen(item) for item in value)
-    if isinstance(value, dict):
-        return {name: _frozen(item) for name, item in value.items()}
-    return value
-
-
-Choices = Annotated[tuple[Any, ...], Field(min_length=1), AfterValidator(_frozen)]
+Choices = Annotated[tuple[Any, ...], Field(min_length=1), AfterValidator(frozen)]
 
 
 def _rising(ends: _Ends) -> _Ends:

@@ -2,11 +2,16 @@
 
 import difflib
 import json
+import re
 from collections.abc import Collection
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+if TYPE_CHECKING:
+    from lnets.specs.experiment import ExperimentSpec
 
 Path: TypeAlias = tuple[str | int, ...]
 Broken: TypeAlias = tuple[Path, str]
@@ -24,6 +29,24 @@ class Spec(BaseModel):
         use_attribute_docstrings=True,
         serialize_by_alias=True,
     )
+
+    def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:
+        """The reason why a field here cannot name a trial of an experiment; None if it can.
+
+        Args:
+            field: Of type `TrialReference`.
+            needed: What that trial does.
+        """
+        return None
+
+
+def frozen(value: Any) -> Any:
+    """Lists as tuples, as the loader gives them and fields want them, where data come from JSON."""
+    if isinstance(value, (list, tuple)):
+        return tuple(frozen(item) for item in value)
+    if isinstance(value, dict):
+        return {name: frozen(item) for name, item in value.items()}
+    return value
 
 
 def rule_broken(*problems: Broken) -> PydanticCustomError:
@@ -55,3 +78,33 @@ def show(value: Any) -> str:
     """A value as it would stand in a file, cut to a readable length."""
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Annotation of text that must match a pattern."""
+
+    pattern: str
+    """Regular expression of the whole text."""
+    rule: str
+    """What it asks for, as a person reads it: must be …"""
+
+    def problem(self, text: str) -> str | None:
+        """What is wrong with a text; None if nothing is."""
+        return None if re.fullmatch(self.pattern, text) else f"{self.rule}, got {show(text)}"
+
+    def _checked(self, text: str) -> str:
+        problem = self.problem(text)
+        if problem is not None:
+            raise rule_broken(((), problem))
+        return text
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^{self.pattern}$"}

@@ -5,13 +5,19 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from lnets.specs.experiments import AnyExperiment
+from lnets.specs.needs import Needs, Seed
 from lnets.specs.overrides import split_paths
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
-from lnets.specs.spec import Spec, rule_broken, show
+from lnets.specs.spec import Matching, Spec, rule_broken, show
 from lnets.specs.sweep_rules import broken_rules
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+SweepName = Annotated[
+    str,
+    Matching(
+        "[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+        "must be at most 64 letters, digits, `_` and `-`, and begin with a letter or digit",
+    ),
+]
 SeedCount = Annotated[int, Field(ge=1, le=10_000)]
 SeedList = Annotated[tuple[Seed, ...], Field(min_length=1, max_length=10_000)]
 FuseCount = Annotated[int, Field(ge=1, le=4096)]
@@ -81,12 +87,15 @@ class TableSpec(Spec):
 class SweepSpec(Spec):
     """An experiment, what varies of it, and how the answer is laid out."""
 
-    name: str = Field(pattern=NAME_PATTERN)
+    name: SweepName
     """Letters, digits, `_` and `-`; what the other commands call the sweep by."""
     description: str = ""
     """The question, in a sentence."""
     experiment: AnyExperiment
     """What every trial does; `search` changes fields of it."""
+    needs: Needs = Field(default_factory=dict)
+    """Trials that run first, each once, by name: an experiment, or a configuration of another
+    sweep. A field that names a trial, such as `init_from`, may hold such a name."""
     search: dict[str, Domain] = Field(default_factory=dict)
     """Dotted path of a field of the experiment, and what it may be. Several paths separated by
     commas change together: each of their values is a list with one entry per path."""
@@ -105,9 +114,11 @@ class SweepSpec(Spec):
 
     def objectives(self) -> tuple[ObjectiveSpec, ...]:
         """What is best; the first metric of the task where the file does not say."""
-        return self.algorithm.objectives or (
-            ObjectiveSpec(maximize=next(iter(self.experiment.metrics))),
-        )
+        if self.algorithm.objectives:
+            return self.algorithm.objectives
+        name, metric = next(iter(self.experiment.metrics.items()))
+        lower = metric.better == "lower"
+        return (ObjectiveSpec(minimize=name) if lower else ObjectiveSpec(maximize=name),)
 
     def table_layout(self) -> TableSpec:
         """The table that the file asks for, or the obvious one."""

@@ -10,14 +10,20 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from pydantic import ValidationError
 
+from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.needs import bad_references, names_in, needed_by, unknown_name
 from lnets.specs.overrides import (
     Overrides,
     apply_overrides,
     assignments,
+    dotted,
     field_paths,
+    keys_that_set,
     overridden,
     split_paths,
+    within,
 )
+from lnets.specs.references import references
 from lnets.specs.search import (
     Domain,
     GridSpec,
@@ -39,9 +45,10 @@ def broken_rules(sweep: SweepSpec) -> list[Broken]:
     problems = [*_seed_rules(sweep), *_search_rules(sweep), *_metric_rules(sweep)]
     if not problems:
         problems = [*_size_rules(sweep), *_value_rules(sweep), *_table_path_rules(sweep)]
+    problems = problems or [*_need_rules(sweep)]
     if not problems and isinstance(sweep.algorithm, GridSpec):
         problems = [*_grid_rules(sweep)]
-    return problems
+    return problems or [*_unused_needs(sweep)]
 
 
 def grid(search: dict[str, Domain]) -> Iterator[Overrides]:
@@ -102,7 +109,7 @@ def _search_rules(sweep: SweepSpec) -> Iterator[Broken]:
                     f"it; search `{section}` with whole sections: [{{type: …}}, {{type: …}}]",
                 )
             for other in seen:
-                if _within(path, other) or _within(other, path):
+                if within(path, other) or within(other, path):
                     yield here, f"`{path}` is set already by `{other}`; keep one of them"
             seen.append(path)
         yield from _shape_rules(here, domain, len(split_paths(key)))
@@ -176,11 +183,7 @@ def _grid_rules(sweep: SweepSpec) -> Iterator[Broken]:
             experiment = apply_overrides(sweep.experiment, overrides)
         except ValidationError as error:
             _, field, message = _mistakes(sweep, overrides, error)[0]
-            keys = [
-                key
-                for key in sweep.search
-                if any(_within(field, path) for path in split_paths(key))
-            ]
+            keys = keys_that_set(field, sweep.search)
             keys = keys or list(sweep.search)[: len(sweep.search) == 1]
             where: Path = ("search", *keys[:1])
             yield where, f"with {show(overrides)}: {field} {message}"
@@ -190,24 +193,84 @@ def _grid_rules(sweep: SweepSpec) -> Iterator[Broken]:
             found = f" with {show(overrides)}" if overrides else ""
             yield ("resources", "workers"), f"must be 1{found}, because {reason}; got {workers}"
             return
+        for path, message in bad_references(experiment, sweep.needs):
+            field = dotted(path)
+            for key in keys_that_set(field, sweep.search):
+                yield ("search", key), f"with {show(overrides)}: {field} {message}"
+                return
+            found = f"with {show(overrides)}: " if overrides else ""
+            yield ("experiment", *path), f"{found}{message}"
+            return
 
 
 def _table_path_rules(sweep: SweepSpec) -> Iterator[Broken]:
     if sweep.table is None:
         return
     known = set(field_paths(sweep.experiment))
-    for key, domain in sweep.search.items():
-        for _, value in _values_to_try(domain):
-            try:
-                varied = apply_overrides(sweep.experiment, assignments(key, value))
-            except ValidationError:  # possible together with other values; the grid rules decide
-                continue
-            known |= set(field_paths(varied))
+    for _, _, varied in _varied(sweep):
+        known |= set(field_paths(varied))
     for part, paths in (("rows", sweep.table.rows), ("columns", sweep.table.columns)):
         for i, path in enumerate(paths):
             if path not in known:
                 message = f"`{path}` is not a field of this experiment; {nearest(path, known)}"
                 yield ("table", part, i), message
+
+
+def _need_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    workers = sweep.resources.workers
+    for name, need in sweep.needs.items():
+        here: Path = ("needs", name, "experiment")
+        for path, wrong in bad_references(need.experiment, sweep.needs):
+            yield (*here, *path), wrong
+        reason = need.experiment.why_not_shared(workers) if workers > 1 else None
+        if reason is not None:
+            yield here, f"cannot be trained by {workers} workers, because {reason}"
+    for path, _, to in references(sweep.experiment):
+        message = unknown_name(to, sweep.needs)
+        if message is not None and not keys_that_set(dotted(path), sweep.search):
+            yield ("experiment", *path), message
+    for where, key, varied in _varied(sweep):
+        for path, _, to in references(varied):
+            message = unknown_name(to, sweep.needs)
+            if message is not None and keys_that_set(dotted(path), [key]):
+                yield where, f"{dotted(path)} {message}"
+    try:
+        needed_by(sweep.needs, sweep.needs)
+    except ValueError as error:
+        yield ("needs",), f"must not use each other in a circle, got {error}; break it somewhere"
+
+
+def _unused_needs(sweep: SweepSpec) -> Iterator[Broken]:
+    used = {name for need in sweep.needs.values() for name in names_in(need, sweep.needs)}
+    used |= set(_names_used(sweep))
+    for name in sweep.needs:
+        if name not in used:
+            yield ("needs", name), "is used by nothing; name it in a field, or leave it out"
+
+
+def _names_used(sweep: SweepSpec) -> Iterator[str]:
+    """Needs that configurations name; of searched values whatever looks like a need's name."""
+    for reference in references(sweep.experiment):
+        if not keys_that_set(dotted(reference.path), sweep.search):
+            yield reference.to
+    waiting: list[Any] = list(sweep.search.values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, (tuple, dict)):
+            waiting += value.values() if isinstance(value, dict) else value
+        elif isinstance(value, str):
+            yield value
+
+
+def _varied(sweep: SweepSpec) -> Iterator[tuple[Path, str, ExperimentSpec]]:
+    """The experiment with each searched value alone: where that stands, its key, the result."""
+    for key, domain in sweep.search.items():
+        for where, value in _values_to_try(domain):
+            try:
+                varied = apply_overrides(sweep.experiment, assignments(key, value))
+            except ValidationError:  # possible together with other values; the grid rules decide
+                continue
+            yield ("search", key, *where), key, varied
 
 
 def _mistakes(
@@ -216,13 +279,9 @@ def _mistakes(
     """Of each mistake in a configuration: its kind, dotted path and message."""
     data = overridden(sweep.experiment, overrides)
     return [
-        (kind, ".".join(map(str, path)), message)
+        (kind, dotted(path), message)
         for kind, path, message in worded(error, type(sweep.experiment), data)
     ]
-
-
-def _within(path: str, section: str) -> bool:
-    return f"{path}.".startswith(f"{section}.")
 
 
 def _values_to_try(domain: Domain) -> list[tuple[Path, Any]]:

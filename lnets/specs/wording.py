@@ -24,8 +24,6 @@ _REMEDIES = {
     "too_short": "add what is missing",
     "too_long": "leave some out",
     "string_too_short": "write a name",
-    "string_pattern_mismatch": "use at most 64 letters, digits, `_` and `-`, and begin with "
-    "a letter or digit",
 }
 _RULES = (
     (r"^(Input|Tuple|String|Dictionary|List) ", ""),

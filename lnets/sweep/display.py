@@ -31,7 +31,7 @@ class Display:
         self._console = Console(file=sys.stderr)
         self._start = time.monotonic()
         self._shown = self._start
-        self._failed = 0
+        self._failures = 0
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -45,12 +45,11 @@ class Display:
             self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def changed(self) -> None:
-        """Say what is new: every failure, and the state now and then."""
-        if self._progress.failed > self._failed:
-            self._failed = self._progress.failed
-            self._console.print(
-                Text(f"failed: {self._progress.last_error}", style="red"), soft_wrap=True
-            )
+        """Say what is new: every failure and what it blocks, and the state now and then."""
+        failures = self._progress.failed + self._progress.blocked
+        if failures > self._failures:
+            self._failures = failures
+            self._console.print(Text(self._progress.last_error, style="red"), soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._shown >= _LINE_SECONDS:
             self._shown = time.monotonic()
             self._console.print(self._line(), highlight=False, soft_wrap=True)
@@ -62,8 +61,9 @@ class Display:
             f"{len(progress.running)} running",
             f"{progress.failed} failed",
         ]
-        if progress.diverged:
-            parts.append(f"{progress.diverged} diverged")
+        for state in ("blocked", "diverged"):
+            if getattr(progress, state):
+                parts.append(f"{getattr(progress, state)} {state}")
         if progress.best is not None:
             label = self._short(progress.best_label)
             parts.append(f"best {progress.objective} {progress.best:.5g} ({label})")

@@ -6,20 +6,21 @@ import platform
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from lnets.results.live import Live
-from lnets.results.records import SweepRecord
+from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
-from lnets.specs.identity import BEHAVIOUR_VERSION, canonical_json, resolved_json
+from lnets.specs.identity import BEHAVIOUR_VERSION, resolved_json
 from lnets.sweep.grouping import make_groups
-from lnets.sweep.plan import Plan, Trial
-from lnets.sweep.progress import Progress, Watcher
-from lnets.sweep.runner import Group, Job, Runner
+from lnets.sweep.plan import Plan, Trial, required
+from lnets.sweep.progress import Progress
+from lnets.sweep.runner import Group, Runner
+from lnets.sweep.schedule import Schedule
 
 _log = logging.getLogger(__name__)
 
@@ -27,10 +28,11 @@ _COMMIT_SECONDS = 1.0
 _LIBRARIES = ("lnets", "torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
 
 
-def missing(plan: Plan, store: Store) -> list[Trial]:
-    """Trials of a plan that have not finished; failed ones are among them."""
-    finished = store.ended().finished
-    return [trial for trial in plan.trials if trial.trial_key not in finished]
+def missing(plan: Plan, ended: Ended) -> list[Trial]:
+    """Trials of a plan that have not finished, and what these need; failed ones are among them."""
+    left = {t.trial_key: t for t in plan.everything if t.trial_key not in ended.finished}
+    wanted = required([t for t in plan.trials if t.trial_key in left], left)
+    return [t for key, t in left.items() if key in wanted]
 
 
 def submit(
@@ -61,18 +63,17 @@ def submit(
     """
     commit = code_commit()
     store.commit()
-    trials = missing(plan, store)
-    tried = store.ended().attempts
-    grouped = make_groups(trials, plan.sweep.resources, runner.workers, tried)
+    ended = store.ended()
+    trials = missing(plan, ended)
+    grouped = make_groups(trials, plan.sweep.resources, runner.workers, ended.failed)
     live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
     live.beat(())
     if trials or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
     with _writer(store, live, progress):
-        groups = _groups(plan, grouped, store, commit, progress)
-        if interrupted is not None:
-            groups = _until(interrupted, groups)
-        runner.run(groups, Watcher(progress, store, changed))
+        schedule = Schedule(plan, grouped, store, commit, progress, changed)
+        groups = schedule if interrupted is None else _until(interrupted, schedule)
+        runner.run(groups, schedule)
     store.compact()
 
 
@@ -118,51 +119,11 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _until(interrupted: threading.Event, groups: Iterator[Group]) -> Iterator[Group]:
+def _until(interrupted: threading.Event, groups: Iterator[Group | None]) -> Iterator[Group | None]:
     for group in groups:
         if interrupted.is_set():
             raise KeyboardInterrupt
         yield group
-
-
-def _groups(
-    plan: Plan,
-    groups: Sequence[Sequence[Trial]],
-    store: Store,
-    commit: str | None,
-    progress: Progress,
-) -> Iterator[Group]:
-    attempts = store.ended().attempts
-    resources = plan.sweep.resources
-    for group in groups:
-        # Another driver on this store may have been faster.
-        trials = [trial for trial in group if trial.trial_key not in store.seen.finished]
-        progress.done += len(group) - len(trials)
-        if trials:
-            yield Group(
-                jobs=tuple(
-                    _job(plan, trial, attempts.get(trial.trial_key, 0) + 1, commit)
-                    for trial in trials
-                ),
-                store=str(store.root),
-                device="cuda" if resources.gpu else "cpu",
-                threads=resources.cpu,
-                compile=resources.compile,
-            )
-
-
-def _job(plan: Plan, trial: Trial, attempt: int, commit: str | None) -> Job:
-    return Job(
-        trial_key=trial.trial_key,
-        config_key=trial.config_key,
-        sweep_id=plan.sweep_id,
-        name=plan.sweep.name,
-        label=trial.label,
-        seed=trial.seed,
-        attempt=attempt,
-        commit=commit,
-        config=canonical_json(trial.experiment),
-    )
 
 
 def _sweep_record(plan: Plan, commit: str | None) -> SweepRecord:
@@ -171,7 +132,7 @@ def _sweep_record(plan: Plan, commit: str | None) -> SweepRecord:
     return SweepRecord(
         sweep_id=plan.sweep_id,
         name=plan.sweep.name,
-        spec=resolved_json(plan.sweep),
+        spec=resolved_json(plan.sweep, plan.needs),
         trial_keys=tuple(trial.trial_key for trial in plan.trials),
         skipped=json.dumps(
             [{"configuration": s.overrides, "reason": s.reason} for s in plan.skipped]

@@ -26,7 +26,7 @@ from lnets.sweep.runner import InProcessRunner
 
 def submit_here(
     plan: Plan, folder: Path, runner: Literal["ray", "in-process"]
-) -> tuple[Table, int]:
+) -> tuple[Table, Progress]:
     """Run what the store lacks of a plan, with live progress on stderr.
 
     Args:
@@ -35,12 +35,12 @@ def submit_here(
         runner: What executes the trials.
 
     Returns:
-        The sweep's table, and how many trials failed.
+        The sweep's table, and how far it is.
     """
     store = Store(folder, create=True)
     store.commit()
-    to_run = missing(plan, store)
-    progress = Progress.of(plan, len(plan.trials) - len(to_run))
+    to_run = missing(plan, store.ended())
+    progress = Progress.of(plan, len(plan.everything) - len(to_run))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
@@ -49,7 +49,7 @@ def submit_here(
     else:
         _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
         submit(plan, store, InProcessRunner(), progress)
-    return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress.failed
+    return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress
 
 
 def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    trained = [t.experiment for t in plan.trials if isinstance(t.experiment, TrainingSpec)]
+    trained = [t.experiment for t in plan.everything if isinstance(t.experiment, TrainingSpec)]
     if any(experiment.precision != "float32" for experiment in trained):
         import torch
 

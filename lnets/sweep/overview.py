@@ -1,7 +1,8 @@
 """Sweeps of a store: which there are, how far they are, and their tables."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ from lnets.sweep.plan import make_plan
 
 
 @dataclass(frozen=True)
+class Need:
+    """A trial that others of a sweep need."""
+
+    trial_key: str
+    status: str
+    """`missing` if it has not ended."""
+
+
+@dataclass(frozen=True)
 class Status:
     """How far a sweep is."""
 
@@ -34,8 +44,10 @@ class Status:
     submitted_at: str
     driver: Heartbeat | None
     """The driver that is at work on it, if one is."""
+    needs: Mapping[str, Need]
+    """How far what it needs is, by name."""
     failures: tuple[str, ...]
-    """Trial key, seed and exception of each failed trial."""
+    """Trial key, seed and exception of each failed trial, and why others are blocked."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -45,6 +57,7 @@ class Status:
             "missing": self.counts.missing,
             "submitted_at": self.submitted_at,
             "driver": driver,
+            "needs": {name: asdict(need) for name, need in self.needs.items()},
             "failures": list(self.failures),
         }
 
@@ -54,16 +67,22 @@ class Status:
         lines = [
             f"{counts.name} ({counts.sweep_id}), submitted {self.submitted_at}",
             f"  {counts.completed} of {counts.trials} trials completed, "
-            f"{counts.diverged} diverged, {counts.failed} failed, {counts.missing} missing",
+            f"{counts.diverged} diverged, {counts.failed} failed, "
+            + (f"{counts.blocked} blocked, " if counts.blocked else "")
+            + f"{counts.missing} missing",
+        ]
+        lines += [
+            f"  needs {name}: trial {need.trial_key[:12]} {need.status}"
+            for name, need in self.needs.items()
         ]
         if self.driver is not None:
             lines.append(f"  running now, driver {self.driver.pid} on {self.driver.host}:")
             lines += [f"    {label}" for label in self.driver.running]
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")
-        elif counts.missing or counts.failed:
+        elif counts.missing or counts.failed or counts.blocked:
             lines.append("  no driver is at work on it; submit the sweep again to run the rest")
-        lines += [f"  failed: {failure}" for failure in self.failures]
+        lines += [f"  {failure}" for failure in self.failures]
         return "\n".join(lines)
 
 
@@ -83,6 +102,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
                 "completed": counts.completed,
                 "diverged": counts.diverged,
                 "failed": counts.failed,
+                "blocked": counts.blocked,
                 "missing": counts.missing,
             }
         )
@@ -121,7 +141,7 @@ def table_of(
         NotFoundError: If the store has no such sweep.
         SpecError: If a metric or path does not exist.
     """
-    found = [_from_file(name) if _is_file(name) else _stored(store, name) for name in named]
+    found = [_named(store, name) for name in named]
     sweeps = [trials for trials, _ in found]
     layout = TableSpec.model_validate_json(json.dumps(found[0][1]["table"]))
     if rows is not None and columns is None:
@@ -135,6 +155,15 @@ def table_of(
     if changes:
         _check_layout(asked, sweeps, [spec["experiment"] for _, spec in found], store)
     return make_table(store, sweeps, asked)
+
+
+def trials_of(store: Store, name: str) -> SweepTrials:
+    """The trials of a sweep, by its name or id in the store, or its file.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+    """
+    return _named(store, name)[0]
 
 
 def _check_layout(
@@ -162,18 +191,18 @@ def _is_file(name: str) -> bool:
     return name.endswith((".yaml", ".yml"))
 
 
-def _from_file(name: str) -> tuple[SweepTrials, dict[str, Any]]:
-    plan = make_plan(load_sweep(Path(name)))
-    return plan.as_trials(), json.loads(resolved_json(plan.sweep))
-
-
-def _stored(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
+def _named(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
+    if _is_file(name):
+        plan = make_plan(load_sweep(Path(name)))
+        return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
     row = _find(store, name)
     return _trials(row), json.loads(row["spec"])
 
 
 def _trials(row: dict[str, Any]) -> SweepTrials:
-    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]))
+    needs = json.loads(row["spec"]).get("needs", {})  # which older submissions do not have
+    keys = {name: need["trial_key"] for name, need in needs.items() if "trial_key" in need}
+    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys)
 
 
 def _submissions(store: Store) -> list[dict[str, Any]]:
@@ -200,17 +229,20 @@ def _find(store: Store, name: str) -> dict[str, Any]:
 
 def _status(store: Store, row: dict[str, Any], driver: Heartbeat | None) -> Status:
     sweep = _trials(row)
-    failed = [
-        trial
-        for trial in trials_that_count(store, sweep.trial_keys).values()
+    rows = trials_that_count(store, [*sweep.needs.values(), *sweep.trial_keys])
+    needs = {
+        name: Need(key, rows[key]["status"] if key in rows else "missing")
+        for name, key in sweep.needs.items()
+    }
+    failures = [
+        f"failed: trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt "
+        f"{trial['attempt']}): {last_exception(trial['error'])}"
+        for trial in rows.values()
         if trial["status"] == "failed"
     ]
-    failures = tuple(
-        f"trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt {trial['attempt']}): "
-        f"{last_exception(trial['error'])}"
-        for trial in failed
-    )
-    return Status(count(store, sweep), _when(row), driver, failures)
+    reasons = Counter(trial["error"] for trial in rows.values() if trial["status"] == "blocked")
+    failures += [f"blocked: {number} trials: {reason}" for reason, number in reasons.items()]
+    return Status(count(store, sweep), _when(row), driver, needs, tuple(failures))
 
 
 def _when(row: dict[str, Any]) -> str:
@@ -220,4 +252,6 @@ def _when(row: dict[str, Any]) -> str:
 def _state(counts: Counts) -> str:
     if counts.missing:
         return "incomplete"
-    return "failed" if counts.failed else "done"
+    if counts.failed:
+        return "failed"
+    return "blocked" if counts.blocked else "done"

@@ -1,15 +1,17 @@
 """A sweep as trials: content-addressed, so that what the store holds is not run again."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.identity import config_key, sweep_id, trial_key
-from lnets.specs.overrides import Overrides, apply_overrides
+from lnets.specs.identity import config_key, need_keys, sweep_id, trial_key, with_keys
+from lnets.specs.needs import bad_references
+from lnets.specs.overrides import Overrides, apply_overrides, dotted
+from lnets.specs.references import references
 from lnets.specs.spec import show
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.samplers import propose
@@ -17,14 +19,19 @@ from lnets.sweep.samplers import propose
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration with one seed."""
+    """One configuration with one seed, or what such trials need."""
 
     trial_key: str
     config_key: str
+    name: str
+    """The sweep's name; of what it needs `sweep.need`."""
     label: str
     """What a person calls it: the searched fields and the seed."""
     experiment: ExperimentSpec
+    """With the keys of the trials that it names."""
     seed: int
+    needs: tuple[str, ...]
+    """Keys of the trials of this plan that must have completed before."""
 
 
 @dataclass(frozen=True)
@@ -43,20 +50,85 @@ class Plan:
     sweep_id: str
     trials: tuple[Trial, ...]
     """Seed by seed, so that every configuration has a first result early."""
+    needed: tuple[Trial, ...]
+    """Further trials that these need, each after those that it needs."""
+    needs: Mapping[str, str]
+    """Keys of all trials that are needed, by name."""
     num_configurations: int
     skipped: tuple[Skipped, ...]
+
+    @property
+    def everything(self) -> tuple[Trial, ...]:
+        """All trials, first those that others need."""
+        needed = set(self.needs.values())
+        every = (*self.needed, *self.trials)
+        return tuple(sorted(every, key=lambda trial: trial.trial_key not in needed))
 
     def as_trials(self) -> SweepTrials:
         """What the results side needs to know of it."""
         keys = tuple(trial.trial_key for trial in self.trials)
-        return SweepTrials(self.sweep_id, self.sweep.name, keys)
+        return SweepTrials(self.sweep_id, self.sweep.name, keys, self.needs)
 
 
 def make_plan(sweep: SweepSpec) -> Plan:
-    """Resolve a sweep into trials; the same sweep gives the same plan."""
-    configurations: dict[str, tuple[ExperimentSpec, Overrides]] = {}
+    """Resolve a sweep into trials; the same sweep gives the same plan.
+
+    Names of needs give way to the keys of their trials first, which so become part of the identity
+    of all that use them.
+    """
+    named = _named_trials(sweep)
+    configurations, skipped = _configurations(sweep, named)
+    short = _short_names(list(sweep.search))
+    trials = tuple(
+        _trial(experiment, key, seed, sweep.name, _label(sweep.name, overrides, seed, short), named)
+        for seed in sweep.seed_list()
+        for key, (experiment, overrides) in configurations.items()
+    )
+    own = {trial.trial_key: trial for trial in trials}
+    known = {trial.trial_key: trial for trial in _labelled(named, sweep)} | own
+    needed = {key for each in required(trials, known) for key in known[each].needs}
+    return Plan(
+        sweep,
+        sweep_id(sweep),
+        trials,
+        tuple(trial for key, trial in known.items() if key in needed and key not in own),
+        {name: trial.trial_key for name, trial in named.items() if trial.trial_key in needed},
+        len(configurations),
+        tuple(skipped),
+    )
+
+
+def _named_trials(sweep: SweepSpec) -> dict[str, Trial]:
+    """The trial of each need, in an order in which they can run."""
+    found: dict[str, Trial] = {}
+    keys = need_keys(sweep)
+    for name in keys:
+        need = sweep.needs[name]
+        experiment = with_keys(need.experiment, keys)
+        key = config_key(experiment)
+        found[name] = _trial(experiment, key, need.seed, f"{sweep.name}.{name}", "", found)
+    return found
+
+
+def _labelled(named: Mapping[str, Trial], sweep: SweepSpec) -> list[Trial]:
+    """Each needed trial once, with all its names."""
+    names: dict[str, list[str]] = {}
+    for name, trial in named.items():
+        names.setdefault(trial.trial_key, []).append(name)
+    return [
+        replace(named[same[0]], label=f"{sweep.name} needs {', '.join(same)}")
+        for same in names.values()
+    ]
+
+
+def _configurations(
+    sweep: SweepSpec, named: Mapping[str, Trial]
+) -> tuple[dict[str, tuple[ExperimentSpec, Overrides]], list[Skipped]]:
+    """Configurations by their keys, with what makes them differ, and those that are impossible."""
+    found: dict[str, tuple[ExperimentSpec, Overrides]] = {}
     skipped = []
     workers = sweep.resources.workers
+    keys = {name: trial.trial_key for name, trial in named.items()}
     for overrides in propose(sweep):
         try:
             experiment = apply_overrides(sweep.experiment, overrides)
@@ -68,25 +140,43 @@ def make_plan(sweep: SweepSpec) -> Plan:
         if reason is not None:
             skipped.append(Skipped(overrides, f"resources.workers must be 1, because {reason}"))
             continue
-        configurations.setdefault(config_key(experiment), (experiment, overrides))
-    if not configurations:
+        wrong = next(bad_references(experiment, sweep.needs), None)
+        if wrong is not None:
+            skipped.append(Skipped(overrides, f"{dotted(wrong[0])} {wrong[1]}"))
+            continue
+        experiment = with_keys(experiment, keys)
+        found.setdefault(config_key(experiment), (experiment, overrides))
+    if not found:
         raise SpecError(
             f"{sweep.name}: no configuration of `search` is possible; for example "
             f"{show(skipped[0].overrides)}: {skipped[0].reason}"
         )
-    names = _short_names(list(sweep.search))
-    trials = tuple(
-        Trial(
-            trial_key(experiment, seed),
-            key,
-            _label(sweep.name, overrides, seed, names),
-            experiment,
-            seed,
-        )
-        for seed in sweep.seed_list()
-        for key, (experiment, overrides) in configurations.items()
-    )
-    return Plan(sweep, sweep_id(sweep), trials, len(configurations), tuple(skipped))
+    return found, skipped
+
+
+def _trial(
+    experiment: ExperimentSpec,
+    config: str,
+    seed: int,
+    name: str,
+    label: str,
+    named: Mapping[str, Trial],
+) -> Trial:
+    keys = {trial.trial_key for trial in named.values()}
+    named_here = references(experiment) if keys else ()
+    needs = dict.fromkeys(str(to) for _, _, to in named_here if to in keys)
+    key = trial_key(experiment, seed)
+    return Trial(key, config, name, label, experiment, seed, tuple(needs))
+
+
+def required(trials: Iterable[Trial], known: Mapping[str, Trial]) -> set[str]:
+    """Keys of trials and of all that they need, as far as it is known."""
+    found: set[str] = set()
+    waiting = {trial.trial_key for trial in trials}
+    while waiting:
+        found |= waiting
+        waiting = {key for one in waiting for key in known[one].needs if key in known} - found
+    return found
 
 
 def expected_seconds(plan: Plan, known: Mapping[str, float]) -> Mapping[str, float]:
@@ -98,13 +188,17 @@ def expected_seconds(plan: Plan, known: Mapping[str, float]) -> Mapping[str, flo
 
     Returns:
         By trial key: the mean of its configuration, or of the sweep's other configurations.
-        Empty where nothing is known.
+        Without those of which nothing is known.
     """
     seen = [known[trial.config_key] for trial in plan.trials if trial.config_key in known]
+    seconds = {
+        trial.trial_key: known[trial.config_key]
+        for trial in plan.everything
+        if trial.config_key in known
+    }
     if not seen:
-        return {}
-    mean = sum(seen) / len(seen)
-    return {trial.trial_key: known.get(trial.config_key, mean) for trial in plan.trials}
+        return seconds
+    return dict.fromkeys((t.trial_key for t in plan.trials), sum(seen) / len(seen)) | seconds
 
 
 def _short_names(keys: list[str]) -> dict[str, str]:

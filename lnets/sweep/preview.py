@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -9,10 +10,21 @@ from typing import Any
 
 from lnets.errors import NotFoundError
 from lnets.results.query import mean_train_seconds
+from lnets.results.records import Ended
 from lnets.results.store import Store
 from lnets.sweep.driver import missing
 from lnets.sweep.grouping import make_groups, why_alone
+from lnets.sweep.overview import Need
 from lnets.sweep.plan import Plan, Skipped, expected_seconds
+
+_STATES = {
+    "completed": "trained already",
+    "diverged": "has diverged, so what uses it is blocked",
+    "blocked": "is blocked, because what it needs has diverged",
+    "failed": "trained first, once more because it has failed",
+    "missing": "trained first",
+    "unused": "not trained, because what uses it is done",
+}
 
 
 @dataclass(frozen=True)
@@ -25,8 +37,10 @@ class Preview:
     seeds: int
     trials: int
     done: int
+    needs: Mapping[str, Need]
+    """How far what these trials need is, by name."""
     to_run: tuple[str, ...]
-    """Labels, in the order of running."""
+    """Labels, in the order of running; without those of what is needed."""
     groups: int
     """Groups of trials to run, each trained at once by one worker of a machine like this."""
     alone: tuple[str, ...]
@@ -44,6 +58,10 @@ class Preview:
         lines = [
             f"{self.name} ({self.sweep_id}): {self.configurations} configurations × {self.seeds} "
             f"seeds = {self.trials} trials",
+            *(
+                f"needs {name}: trial {need.trial_key[:12]}, {_STATES[need.status]}"
+                for name, need in self.needs.items()
+            ),
             f"done already: {self.done}, to run: {len(self.to_run)}",
         ]
         if self.to_run:
@@ -63,11 +81,12 @@ def preview(plan: Plan, folder: Path) -> Preview:
     try:
         store = Store(folder)
     except NotFoundError:
-        to_run, known, tried = list(plan.trials), {}, frozenset[str]()
+        ended, known = Ended.of([]), {}
     else:
-        to_run = missing(plan, store)
-        known = mean_train_seconds(store)
-        tried = frozenset(store.ended().attempts)
+        ended, known = store.ended(), mean_train_seconds(store)
+    to_run = missing(plan, ended)
+    keys = {trial.trial_key for trial in to_run}
+    own = [trial.label for trial in plan.trials if trial.trial_key in keys]
     seconds = expected_seconds(plan, known)
     resources = plan.sweep.resources
     workers = max(1, (os.cpu_count() or 1) // (resources.cpu * resources.workers))
@@ -79,16 +98,33 @@ def preview(plan: Plan, folder: Path) -> Preview:
         plan.num_configurations,
         len(plan.sweep.seed_list()),
         len(plan.trials),
-        len(plan.trials) - len(to_run),
-        tuple(trial.label for trial in to_run),
-        len(make_groups(to_run, resources, workers, tried)),
+        len(plan.trials) - len(own),
+        _needs(plan, keys, ended),
+        tuple(own),
+        len(make_groups(to_run, resources, workers, ended.failed)),
         tuple(dict.fromkeys(reason for reason in reasons if reason is not None)),
         plan.skipped,
-        sum(seconds[trial.trial_key] for trial in to_run) if seconds else None,
+        sum(seconds[key] for key in keys) if keys <= seconds.keys() else None,
     )
+
+
+def _needs(plan: Plan, to_run: Container[str], ended: Ended) -> dict[str, Need]:
+    """How far what a plan needs is, by name."""
+    uses = {trial.trial_key: trial.needs for trial in plan.everything}
+    states: dict[str, str] = {}
+    for key in plan.needs.values():  # each after those that it uses
+        if key in ended.finished:
+            states[key] = "completed" if key in ended.completed else "diverged"
+        elif any(states[other] in ("diverged", "blocked") for other in uses[key]):
+            states[key] = "blocked"
+        elif key in to_run:
+            states[key] = "failed" if key in ended.failed else "missing"
+        else:
+            states[key] = "unused"
+    return {name: Need(key, states[key]) for name, key in plan.needs.items()}
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return "unknown, because the store holds no trial of this sweep yet"
+        return "unknown, because the store holds no such trial yet"
     return f"about {timedelta(seconds=round(seconds))}, divided by the trials that fit at once"

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from lnets.results.records import last_exception
 from lnets.results.store import Store
 from lnets.sweep.plan import Plan
-from lnets.sweep.runner import Group, Result, failed_record
+from lnets.sweep.runner import Group, Result, record_without_result
 
 
 @dataclass
 class Progress:
-    """Counts of a sweep's trials, and the best of them."""
+    """Counts of a sweep's trials and of those that they need, and the best of the former."""
 
     total: int
-    """Trials of the sweep."""
+    """Trials of both kinds."""
     done: int
     """Trials that had finished before."""
     objective: str
@@ -24,23 +24,32 @@ class Progress:
     completed: int = 0
     diverged: int = 0
     failed: int = 0
+    blocked: int = 0
     running: dict[str, str] = field(default_factory=dict)
     """Trials at work: key and label."""
     best: float | None = None
     best_label: str = ""
     last_error: str = ""
-    """Label and last line of the latest failure."""
+    """Status, label and last line of the latest failure."""
+    needed: frozenset[str] = frozenset()
+    """Keys of trials that are not compared, because others only need them."""
 
     @classmethod
     def of(cls, plan: Plan, done: int) -> "Progress":
         """Before the first trial of a submission."""
         objective = plan.sweep.objectives()[0]
-        return cls(len(plan.trials), done, objective.metric, objective.maximize is not None)
+        return cls(
+            len(plan.everything),
+            done,
+            objective.metric,
+            objective.maximize is not None,
+            needed=frozenset(trial.trial_key for trial in plan.needed),
+        )
 
     @property
     def ended(self) -> int:
         """Trials that this submission has ended."""
-        return self.completed + self.diverged + self.failed
+        return self.completed + self.diverged + self.failed + self.blocked
 
     @property
     def left(self) -> int:
@@ -60,12 +69,16 @@ class Progress:
             match result.status:
                 case "failed":
                     self.failed += 1
-                    self.last_error = f"{label}: {last_exception(result.error)}"
+                    self.last_error = f"failed: {label}: {last_exception(result.error)}"
+                case "blocked":
+                    self.blocked += 1
+                    self.last_error = f"blocked: {group.label}: {result.error}"
                 case "diverged":
                     self.diverged += 1
                 case "completed":
                     self.completed += 1
-            self.consider(label, result.metrics.get(self.objective))
+            if result.trial_key not in self.needed:
+                self.consider(label, result.metrics.get(self.objective))
 
     def consider(self, label: str, value: float | None) -> None:
         """Keep the best."""
@@ -108,7 +121,8 @@ class Watcher:
                 results.append(Result(trial_key=job.trial_key, status="completed"))
                 continue
             if record is None or not record.finished:
-                record = failed_record(job, group.device, f"the worker was lost: {reason}")
+                error = f"the worker was lost: {reason}"
+                record = record_without_result(job, group.device, "failed", error)
                 self._store.put(record)
             results.append(Result.of(record))
         self.ended(group, results)

@@ -176,7 +176,7 @@ class RayRunner:
             fit.append(int(there["GPU"] / (asked.gpu * asked.workers)))
         return min(fit) if asked.max_concurrent is None else min(*fit, asked.max_concurrent)
 
-    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+    def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
         most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
@@ -235,24 +235,26 @@ class _NotRestored:
 class _Feed(_NotRestored, Searcher):
     """Gives Tune the next group whenever a worker is free."""
 
-    def __init__(self, groups: Iterator[Group], resources: ResourcesSpec, folder: str) -> None:
+    def __init__(
+        self, groups: Iterator[Group | None], resources: ResourcesSpec, folder: str
+    ) -> None:
         super().__init__()
         self._groups = groups
         self._needs = resources.model_dump(include={"cpu", "gpu", "workers"}) | {"folder": folder}
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        group = next(self._groups, None)
-        if group is None:
-            return Searcher.FINISHED
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        group = next(self._groups, Searcher.FINISHED)
+        if not isinstance(group, Group):
+            return group  # None: Tune asks again
         return {"group": group.model_dump_json(), **self._needs}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing depends on results yet."""
+        """Nothing: the listener hears how groups end."""
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing, for the same reason."""
+        """Nothing: a sweep resumes from the store."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing, for the same reason."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from lnets.errors import ClusterError
 from lnets.results.records import CurvePoint, Status, TrialRecord
 from lnets.results.store import Store, write_atomically
 from lnets.specs.experiments import EXPERIMENT
+from lnets.specs.figures import FIGURES
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
@@ -23,6 +25,7 @@ WEIGHTS = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 EXPERIMENT_FILE = "experiment.json"
 _MAX_ERROR = 10_000
+_log = logging.getLogger(__name__)
 
 
 class _Message(BaseModel):
@@ -36,7 +39,7 @@ class Job(_Message):
     config_key: str
     sweep_id: str
     name: str
-    """The sweep's name."""
+    """The sweep's name; of what it needs `sweep.need`."""
     label: str
     seed: int
     attempt: int
@@ -99,8 +102,12 @@ class Runner(Protocol):
     def workers(self) -> int:
         """Groups that run at the same time."""
 
-    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+    def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one, as workers become free.
+
+        Args:
+            groups: The next one, or None while all that are left wait for some that are at work.
+            listener: Hears how they end.
 
         Raises:
             ClusterError: If the workers cannot be had.
@@ -116,15 +123,16 @@ class InProcessRunner:
 
     workers = 1
 
-    def run(self, groups: Iterator[Group], listener: Listener) -> None:
+    def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one."""
         for group in groups:
+            assert group is not None, "nothing is at work, so nothing waits for it"
             listener.started(group)
             listener.ended(group, execute(group, train_here))
 
 
 def execute(group: Group, train: Train) -> list[Result]:
-    """Train every trial of a group and spool its record.
+    """Train every trial of a group, spool its record, and draw what it has left for figures.
 
     Several are trained at once; should that fail, one by one, so that a trial is failed only by
     itself. A trial that an earlier, killed worker has spooled already is not run again.
@@ -139,10 +147,26 @@ def execute(group: Group, train: Train) -> list[Result]:
     store = Store(Path(group.store))
     results = {job.trial_key: _earlier(job, store) for job in group.jobs}
     jobs = [job for job in group.jobs if results[job.trial_key] is None]
-    for record in _train_all(jobs, group, train):
+    records = _train_all(jobs, group, train)
+    for record in records:
         store.put(record)
         results[record.trial_key] = Result.of(record)
+    for record in records:
+        _draw(record, store.artifacts(record.trial_key))
     return [result for result in results.values() if result is not None]
+
+
+def _draw(record: TrialRecord, folder: Path) -> None:
+    """Pictures of a trial whose task has left anything for them; they can be drawn again later."""
+    left = {file.name for file in folder.glob("*")} - {WEIGHTS, CHECKPOINT, EXPERIMENT_FILE}
+    if not record.finished or not left:
+        return
+    try:
+        from lnets.results.plots import DrawnTrial, draw_trial  # half a second of matplotlib
+
+        draw_trial(DrawnTrial.of(record), folder, folder / FIGURES)
+    except Exception as error:  # a trial that has ended must not fail by its pictures
+        _log.warning("Figures of %s could not be drawn: %s", record.trial_key, error)
 
 
 def _earlier(job: Job, store: Store) -> Result | None:
@@ -170,7 +194,8 @@ def _train_alone(job: Job, group: Group, train: Train) -> TrialRecord:
     except ClusterError:
         raise
     except Exception:  # whatever a trial raises is its result, and must not end the sweep
-        return failed_record(job, group.device, traceback.format_exc(), started)
+        error = traceback.format_exc()
+        return record_without_result(job, group.device, "failed", error, started)
     return record
 
 
@@ -227,22 +252,23 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
     ]
 
 
-def failed_record(
-    job: Job, device: str, error: str, started: datetime | None = None
+def record_without_result(
+    job: Job, device: str, status: Status, error: str, started: datetime | None = None
 ) -> TrialRecord:
-    """The record of a trial that could not produce a result.
+    """The record of a trial that has failed, or could not run.
 
     Args:
         job: The trial.
-        device: Where it ran.
-        error: Why it failed; of a long text the end is kept.
+        device: Where it ran, or would have.
+        status: `failed` or `blocked`.
+        error: The reason; of a long text the end is kept.
         started: When it began, if that is known.
     """
     return _record(
         job,
         device,
         started or datetime.now(UTC),
-        status="failed",
+        status=status,
         metrics={},
         train_seconds=None,
         error=error.strip()[-_MAX_ERROR:],

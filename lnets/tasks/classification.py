@@ -1,8 +1,9 @@
 """Train classifiers of images, then certify what they say of images that they have not seen."""
 
+import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -11,16 +12,17 @@ from lnets.build import build_classifier, build_data, build_loss, iterate_
 from lnets.data.images import ImageSplits
 from lnets.nn.jacobian import SpectralJacobianPenalty
 from lnets.specs.classification import ClassificationSpec
-from lnets.specs.optim import OptimSpec
 from lnets.tasks import processes
 from lnets.tasks.adversarial import TrainingAttack
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.selection import Selection
+from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
 from lnets.tasks.testing import metrics_of_tests
-from lnets.tasks.training import Training
+from lnets.tasks.training import Training, is_finite
+from lnets.tasks.watching import watch
 
 
 def train(
@@ -39,10 +41,10 @@ def train(
             gradient clipping only.
         seeds: Of each trial's weights, and the order and augmentation of its images.
         device: Where to train and evaluate.
-        report: Called for each trial every `log_every` steps with `train_loss`, and after every
-            epoch with figures of validation.
+        report: Called for each trial every `log_every` steps with `train_loss`, after every epoch
+            with figures of validation, and with singular values, if they are asked for.
         compiled: Whether classifiers are compiled before they are trained.
-        files: Where weights to start from are, and where a single trial that was cut off goes on.
+        files: Weights to start from, the checkpoint of a single trial, and where figures' data go.
 
     Raises:
         LnetsError: If the data, or weights to start from, are not there or do not fit.
@@ -71,11 +73,10 @@ class _Run:
         self._spec = spec = specs[0]
         self._optims = [spec.optim for spec in specs]
         self._seeds, self._data, self._device, self._told = seeds, data, device, report
-        self._compiled = compiled
         models = []
         for seed in seeds:
             torch.manual_seed(seed)
-            model = build_classifier(spec.model, spec.normalization, spec.data.input_shape)
+            model = build_classifier(spec.model, spec.normalization, spec.data.image_shape)
             if spec.init_from is not None:
                 load_weights(model, files.weights(spec.init_from))
             models.append(model.to(device))
@@ -85,8 +86,16 @@ class _Run:
         self._precision = training_precision(spec.precision, device)
         self._batch = min(spec.batch_size, len(data.train))
         self._steps_per_epoch = len(data.train) // self._batch
-        self._training = self._begin(models, self._optims, spec.epochs)
         self._checkpoint, self._folders = files.checkpoint, files.folders
+        steps = spec.epochs * self._steps_per_epoch
+        self._begin = functools.partial(
+            Training,
+            per_update_proj=spec.per_update_proj,
+            per_epoch_proj=spec.per_epoch_proj,
+            compiled=compiled,
+        )
+        self._training = self._begin(models, self._optims, steps=steps)
+        self._watchers = [SingularValues(spec.singular_values, steps, files.folders, self._report)]
         self._selection = Selection(spec, data.validation, self._loss)
         self._curve: list[tuple[int, dict[str, float]]] = []
         self._epoch, self._finetuning = 0, False
@@ -102,16 +111,17 @@ class _Run:
 
     def train(self) -> None:
         """All epochs, or as many as time, patience and finite numbers allow."""
-        spec = self._spec
         rows = self._batch * len(self.alive) // processes.count()
         with fast_products(rows * self._training.replicas.largest_weight):
+            if not self._steps[0]:
+                watch(self._watchers, self._training, 0, self._now)
             while not self._finetuning and self._goes_on():
                 self._train_epoch()
-            if spec.finetune is None or not self.alive:
+            if self._spec.finetune is None or not self.alive:
                 return
             if not self._finetuning:
                 self._begin_finetuning()
-            while self._epoch < spec.finetune.epochs and self.alive:
+            while self._epoch < self._spec.finetune.epochs and self.alive:
                 self._train_epoch()
 
     def resume(self) -> bool:
@@ -157,18 +167,6 @@ class _Run:
             return self._training.model(index), {}
         return kept.model, kept.figures
 
-    def _begin(
-        self, models: Sequence[nn.Module], optims: Sequence[OptimSpec], epochs: int
-    ) -> Training:
-        return Training(
-            models,
-            optims,
-            per_update_proj=self._spec.per_update_proj,
-            per_epoch_proj=self._spec.per_epoch_proj,
-            steps=epochs * self._steps_per_epoch,
-            compiled=self._compiled,
-        )
-
     def _begin_finetuning(self) -> None:
         finetune = self._spec.finetune
         assert finetune is not None
@@ -178,7 +176,8 @@ class _Run:
             iterate_(model, finetune)
         changes = {"lr": finetune.lr, "schedule": None}
         optims = [self._optims[i].model_copy(update=changes) for i in self.alive]
-        before, self._training = self._training, self._begin(models, optims, finetune.epochs)
+        steps = finetune.epochs * self._steps_per_epoch
+        before, self._training = self._training, self._begin(models, optims, steps=steps)
         self._training.alive, self._training.diverged = before.alive, before.diverged
         self._selection.begin()
 
@@ -214,6 +213,8 @@ class _Run:
             self._follow_time(self._now() - clock)
             recent = recent.to(self._device) + self._update([o[batch] for o in orders], generators)
             since += 1
+            step = self._steps[self.alive[0]] + since
+            clock += watch(self._watchers, self._training, step, self._now)
             late = self._late(self._now() - clock)
             if not late and (k + 1) % self._spec.log_every and k + 1 < self._steps_per_epoch:
                 continue
@@ -254,7 +255,7 @@ class _Run:
             self._steps[i] += steps
             self._seconds[i] += seconds / len(losses)
             if math.isfinite(loss):
-                self._report(i, {"train_loss": loss})
+                self._report(i, self._steps[i], {"train_loss": loss})
         return self._training.keep([math.isfinite(loss) for loss in losses])
 
     def _follow_time(self, seconds: float) -> None:
@@ -272,17 +273,16 @@ class _Run:
         finite = []
         for i in self.alive:
             model = self._training.model(i)
-            numbers = model.state_dict().values()
-            finite.append(all(bool(tensor.isfinite().all()) for tensor in numbers))
+            finite.append(is_finite(model))
             figures = self._selection.consider(i, self._epoch, model) if finite[-1] else {}
             finite[-1] &= all(map(math.isfinite, figures.values()))
             if figures and finite[-1]:
-                self._report(i, figures)
+                self._report(i, self._steps[i], figures)
         self._training.keep(finite)
 
-    def _report(self, index: int, metrics: dict[str, float]) -> None:
-        self._curve.append((self._steps[index], metrics))
-        self._told(index, self._steps[index], metrics)
+    def _report(self, index: int, step: int, metrics: Mapping[str, float]) -> None:
+        self._curve.append((step, dict(metrics)))
+        self._told(index, step, metrics)
 
     def _save(self) -> None:
         if self._checkpoint is None or not self.alive or processes.rank():

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from lnets.build.trials import Weights, no_store, refuse_missing
 from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
@@ -26,7 +27,7 @@ _ORTHONORMAL = 1.0
 class TrialFiles:
     """Where a task finds and puts what must outlive it."""
 
-    weights: Callable[[str], Path]
+    weights: Weights
     """The weights of a finished trial, by its key."""
     checkpoint: Path | None = None
     """Training that is cut off goes on from here; None starts anew."""
@@ -34,11 +35,7 @@ class TrialFiles:
     """Where each trial may leave pictures and their data; empty keeps none."""
 
 
-def _no_weights(trial_key: str) -> Path:
-    raise TrialError(f"init_from needs a store that has the trial {trial_key}, got none")
-
-
-NO_FILES = TrialFiles(_no_weights)
+NO_FILES = TrialFiles(no_store)
 """Of a trial that starts from nothing, and never goes on."""
 
 
@@ -50,19 +47,21 @@ def load_weights(model: nn.Module, file: Path) -> None:
         file: What the trial left.
 
     Raises:
-        TrialError: If there is no such file, or it is of another architecture.
+        TrialError: If there is no such file, or it is damaged or of another architecture.
     """
-    if not file.exists():
-        raise TrialError(
-            f"init_from must be the key of a finished trial of this store, got no {file}; "
-            "`lnets-sweep query` lists keys"
-        )
-    with safe_open(file, "pt") as stored:
-        state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise TrialError(f"init_from must be a trial of the same model; {error}") from error
+    state = _weights(file)
+    mine, its = (
+        {name: list(tensor.shape) for name, tensor in tensors.items()}
+        for tensors in (model.state_dict(), state)
+    )
+    for name in {**mine, **its}:
+        if mine.get(name) != its.get(name):
+            raise TrialError(
+                f"init_from must be a trial of the same model, but `{name}` has shape "
+                f"{its.get(name, 'none')} in {file}, and {mine.get(name, 'none')} in this model; "
+                "start from another trial, or give this one the other's model"
+            )
+    model.load_state_dict(state)
     for name, layer in model.named_modules():
         if keeps_orthonormal(layer):
             defect = float(orthonormality_defect(layer.get_parameter("weight").detach()))
@@ -71,6 +70,18 @@ def load_weights(model: nn.Module, file: Path) -> None:
                     "init_from must be a trial of the same model; its weight of "
                     f"`{name}` is not orthonormal, as this layer's must be from the start"
                 )
+
+
+def _weights(file: Path) -> dict[str, Tensor]:
+    refuse_missing(file, "init_from")
+    try:
+        with safe_open(file, "pt") as stored:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise TrialError(
+            f"init_from must be a trial whose weights are whole, but {file} is damaged ({error}); "
+            "bring it back from a copy, or start from another trial"
+        ) from None
 
 
 def save_state(file: Path, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:

@@ -7,9 +7,10 @@ import torch
 
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import AnyExperiment
+from lnets.specs.gan import GanSpec
 from lnets.specs.robustness import RobustnessSpec
 from lnets.specs.wasserstein import WassersteinSpec
-from lnets.tasks import classification, wasserstein
+from lnets.tasks import classification, gan, wasserstein
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.outcome import Outcome, Report
 
@@ -49,7 +50,9 @@ def run_trials(
     match experiments[0]:
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
-            return wasserstein.train(critics, seeds, device=where, report=report, compiled=compiled)
+            return wasserstein.train(
+                critics, seeds, device=where, report=report, compiled=compiled, files=files
+            )
         case ClassificationSpec():
             classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
             return classification.train(
@@ -60,5 +63,10 @@ def run_trials(
 
             attacked = [e for e in experiments if isinstance(e, RobustnessSpec)]
             return robustness.evaluate(attacked, seeds, device=where, files=files)
+        case GanSpec():
+            gans = [e for e in experiments if isinstance(e, GanSpec)]
+            return gan.train(
+                gans, seeds, device=where, report=report, compiled=compiled, files=files
+            )
         case _:
             assert_never(experiments[0])

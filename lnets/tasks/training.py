@@ -15,6 +15,11 @@ from lnets.tasks import processes
 from lnets.tasks.files import below
 
 
+def is_finite(model: nn.Module) -> bool:
+    """Whether all numbers of a network are finite."""
+    return all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values())
+
+
 class Training:
     """Networks, their optimizer and what keeps them in bounds; fewer as some diverge.
 

@@ -9,12 +9,17 @@ from torch import Generator, Tensor, nn
 
 from lnets.build import build_critic, build_distribution
 from lnets.data.distributions import Distribution
+from lnets.functional.transport import check_memory
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
+from lnets.tasks.files import TrialFiles
+from lnets.tasks.landscapes import Landscapes
 from lnets.tasks.outcome import Outcome, Report
 from lnets.tasks.products import fast_products, training_precision
+from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
-from lnets.tasks.training import Training
+from lnets.tasks.training import Training, is_finite
+from lnets.tasks.watching import Watcher, watch
 
 # Samples are drawn for many steps at once, as many as hold about this many numbers.
 _NUMBERS_AT_ONCE = 1 << 18
@@ -28,6 +33,8 @@ def train(
     device: torch.device,
     report: Report,
     compiled: bool,
+    files: TrialFiles,
+    distribs: tuple[Distribution, Distribution] | None = None,
 ) -> list[Outcome]:
     """Train critics side by side, then bound the distance on samples that they have not seen.
 
@@ -38,23 +45,39 @@ def train(
             depend on nothing else, so that configurations are compared on the same ones.
         device: Where to train; the bounds are computed there too, in float64.
         report: Called for each trial every `log_every` steps with `train_dual`, the dual value on
-            the training samples of these steps, not divided by a Lipschitz constant.
+            the training samples of these steps, not divided by a Lipschitz constant; and with
+            singular values, if they are asked for.
         compiled: Whether critics are compiled before they are trained.
+        files: Weights of GANs whose images are samples, and where trials put what figures are
+            drawn from.
+        distribs: Between which they are trained; None builds those of the specs.
+
+    Raises:
+        LnetsError: If the data of a distribution, or its GAN, are not there, or are not what the
+            spec says.
+        MemoryError: If the exact distance of the held-out samples does not fit into memory.
     """
-    distribs = (
-        build_distribution(specs[0].distrib1, device),
-        build_distribution(specs[0].distrib2, device),
+    common, folders = specs[0], files.folders
+    if common.test_sample_size <= common.exact_points:  # else it is only known after training
+        check_memory(common.test_sample_size, common.test_sample_size)
+    if distribs is None:
+        distribs = (
+            build_distribution(common.distrib1, device, files.weights),
+            build_distribution(common.distrib2, device, files.weights),
+        )
+    watchers = (
+        Landscapes(common, seeds, distribs, device, folders),
+        SingularValues(common.singular_values, common.steps, folders, report),
     )
     run = _Run(specs, seeds, distribs, device, compiled)
-    run.train(report)
+    run.train(report, watchers)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
-        finite = all(torch.isfinite(tensor).all() for tensor in critic.state_dict().values())
         bounds = {}
-        if finite and i in run.alive:
+        if is_finite(critic) and i in run.alive:
             held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
-            bounds = evaluate(critic, *distribs, spec.test_sample_size, held_out)
+            bounds = evaluate(critic, *distribs, spec.test_sample_size, spec.exact_points, held_out)
         if bounds and all(math.isfinite(value) for value in bounds.values()):
             outcomes.append(Outcome("completed", bounds | cost, critic))
         else:
@@ -104,18 +127,20 @@ class _Run:
         """Trials that have not diverged."""
         return self._training.alive
 
-    def train(self, report: Report) -> None:
+    def train(self, report: Report, watchers: Sequence[Watcher]) -> None:
         """Take all steps, or as many as any critic can."""
         rows = 2 * self._spec.batch_size * len(self.alive)
         with fast_products(rows * self._training.replicas.largest_weight):
-            self._train(report)
+            self._train(report, watchers)
 
-    def _train(self, report: Report) -> None:
+    def _train(self, report: Report, watchers: Sequence[Watcher]) -> None:
         recent = torch.zeros(len(self.alive), *self._signed_means.shape, device=self._device)
+        watch(watchers, self._training, 0)
         since, clock = 0, time.perf_counter()
         for step, batch in zip(range(1, self._spec.steps + 1), self._batches(), strict=False):
             self._start_epoch(step)
             recent += self._step(batch)
+            clock += watch(watchers, self._training, step)
             if step % self._spec.log_every and step < self._spec.steps:
                 continue
             duals = (-(recent * self._signed_means).sum(dim=(1, 2)) / (step - since)).tolist()

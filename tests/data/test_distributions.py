@@ -1,11 +1,18 @@
+import math
+
 import pytest
 import torch
 from torch import Generator
 
-from lnets.data.distributions import ImageSamples, MultiSphericalShell, known_wasserstein
-from lnets.data.images import load_digits
-from lnets.data.splits import halves
-from lnets.functional.transport import exact_wasserstein
+from lnets.data.distributions import (
+    Distribution,
+    Gaussian,
+    ImageSamples,
+    MultiSphericalShell,
+    PointCloud,
+)
+from lnets.data.images import ImageData, load_digits
+from lnets.data.min_funnels import MinFunnels
 
 CPU = torch.device("cpu")
 
@@ -42,33 +49,6 @@ def test_grids_hold_the_same_numbers() -> None:
     assert torch.equal(samples.flatten(1), flat.sample(7, generator()))
 
 
-def test_the_known_distance_is_that_of_large_samples() -> None:
-    first = MultiSphericalShell(dim=2, radius=0.25, center_x=(-2, 0, 2))
-    second = MultiSphericalShell(dim=2, radius=1, center_x=(2, 0, -2))
-    known = known_wasserstein(first, second)
-    assert known == 0.75
-    sampled = exact_wasserstein(
-        first.held_out(1500, generator(1)), second.held_out(1500, generator(2))
-    )
-    # Samples of 1,500 points are off by the unequal counts around the centres: a few percent.
-    assert sampled == pytest.approx(known, rel=0.15)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"dim": 2, "radius": 1.0, "center_x": (0, 1)},
-        {"dim": 3, "radius": 1.0},
-        {"dim": 2, "radius": 1.0, "center_x": (1,)},
-        {"dim": 2, "radius": 1.0, "empty_dim": 1},
-    ],
-)
-def test_no_distance_is_claimed_where_none_is_known(other: dict[str, object]) -> None:
-    centers = other.get("center_x", (0,)) if other.get("center_x") == (0, 1) else (0,)
-    first = MultiSphericalShell(dim=2, radius=0, center_x=centers)  # type: ignore[arg-type]
-    assert known_wasserstein(first, MultiSphericalShell(**other)) is None  # type: ignore[arg-type]
-
-
 def test_the_digits_are_the_real_ones() -> None:
     images, labels = load_digits()
     assert images.shape == (1797, 1, 8, 8)
@@ -77,31 +57,90 @@ def test_the_digits_are_the_real_ones() -> None:
     assert labels.bincount().tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 
-@pytest.mark.parametrize("others", [(3,), (8,), (3, 8), None], ids=str)
-def test_training_and_held_out_images_are_disjoint(others: tuple[int, ...] | None) -> None:
-    """Also where the two are asked for by different classes."""
-    first, second = halves(1797)
-    assert sorted([*first.tolist(), *second.tolist()]) == list(range(1797))
-    _, labels = load_digits()
-    samples, other = (ImageSamples(classes=classes, device=CPU) for classes in ((3,), others))
-    trained = samples.sample(5_000, generator()).unique(dim=0).double()
-    held_out = other.held_out(10_000, generator())
-    assert len(torch.cat((held_out, trained)).unique(dim=0)) == len(held_out) + len(trained)
-    threes = (labels == 3).nonzero().squeeze(1)
-    assert set(threes.tolist()) & set(first.tolist())
-    assert len(trained) == sum(index in set(first.tolist()) for index in threes.tolist())
-    assert len(samples.held_out(5, generator())) == 5
+def image_data(n: int, dtype: torch.dtype = torch.uint8) -> ImageData:
+    images = torch.randint(256, (n, 1, 2, 3), generator=generator(n), dtype=torch.uint8)
+    images = images if dtype == torch.uint8 else images / 255
+    return ImageData("some", images, torch.arange(n) % 2, 2)
 
 
-def test_images_that_are_not_flattened_hold_the_same_pixels() -> None:
-    flat, images = (ImageSamples(classes=(3,), flatten=f, device=CPU) for f in (True, False))
-    assert images.sample(5, generator()).shape == (5, 1, 8, 8)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_images_become_pixels(dtype: torch.dtype) -> None:
+    train, held_out = image_data(9, dtype), image_data(5, dtype)
+    flat, images = (ImageSamples(train, held_out, flatten=flatten) for flatten in (True, False))
+    assert images.sample(4, generator()).shape == (4, 1, 2, 3)
     for name in ("sample", "held_out"):
-        one, other = (getattr(samples, name)(5, generator()) for samples in (flat, images))
+        one, other = (getattr(samples, name)(50, generator()) for samples in (flat, images))
         assert torch.equal(one, other.flatten(1))
-    assert flat.diameter == images.diameter
+    drawn = {tuple(row.tolist()) for row in flat.sample(200, generator())}
+    assert drawn == {tuple(row.tolist()) for row in train.pixels(slice(None)).flatten(1)}
+    kept = flat.held_out(50, generator())
+    assert kept.dtype == torch.float64
+    assert kept.unique(dim=0).shape == (5, 6)
+    assert len(flat.held_out(3, generator())) == 3
+    assert flat.diameter == 6**0.5
+    assert flat.deviation == 6**0.5 / 2
 
 
-def test_too_few_images_are_refused() -> None:
-    with pytest.raises(ValueError, match="got 0"):
-        ImageSamples(classes=(77,), device=CPU)
+def test_a_gaussian_has_its_means_and_deviations() -> None:
+    gaussian = Gaussian(dim=3, mean=(1.0, -2.0, 0.0), std=(0.5, 2.0, 1.0), device=CPU)
+    samples = gaussian.held_out(40_000, generator())
+    assert samples.dtype == torch.float64
+    # Standard errors are 0.01 at most.
+    assert samples.mean(dim=0).tolist() == pytest.approx([1, -2, 0], abs=0.05)
+    assert samples.std(dim=0).tolist() == pytest.approx([0.5, 2, 1], rel=0.02)
+    assert samples.T.corrcoef().fill_diagonal_(0).abs().max() < 0.02
+    assert gaussian.deviation == 2
+    assert math.isinf(gaussian.diameter)
+    broad = Gaussian(dim=2, mean=(3.0,), std=(0.1,), device=CPU).sample(1000, generator())
+    assert broad.dtype == torch.float32
+    assert broad.mean(dim=0).tolist() == pytest.approx([3, 3], abs=0.02)
+
+
+def test_points_are_trained_on_or_held_out() -> None:
+    points = torch.arange(14, dtype=torch.float64).view(7, 2)
+    cloud = PointCloud(points, support=(0.0, 13.0), device=CPU)
+    trained = cloud.sample(300, generator()).unique(dim=0).double()
+    held_out = cloud.held_out(300, generator())
+    assert (len(trained), len(held_out)) == (4, 3)
+    assert torch.equal(torch.cat((trained, held_out)).sort(dim=0).values, points)
+    assert cloud.diameter == pytest.approx(13 * 2**0.5)
+    assert cloud.deviation == cloud.diameter / 2
+    again = PointCloud(points, support=None, device=CPU)
+    assert torch.equal(again.held_out(300, generator()), held_out)
+    assert math.isinf(again.diameter)
+    assert math.isinf(again.deviation)
+
+
+def _targets(dim: int) -> MinFunnels:
+    return MinFunnels(side="target", dim=dim, num_funnels=3, device=CPU)
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        Gaussian(dim=4, mean=(0.0,), std=(1.0, 3.0, 0.1, 0.5), device=CPU),
+        _targets(1),
+        _targets(6),
+        MultiSphericalShell(dim=3, radius=1.0, center_x=(-2.0, 2.0)),
+    ],
+    ids=["gaussian", "cube of 1", "cube of 6", "shells"],
+)
+def test_lipschitz_functions_of_samples_are_as_concentrated_as_claimed(
+    distribution: Distribution,
+) -> None:
+    """Means of 5 values exceed the expectation by t with probability ≤ exp(−5t²/(2σ²))."""
+    samples = distribution.held_out(200_000, generator())
+    critics = [
+        samples[:, 0],
+        samples.sum(dim=1) / samples.shape[1] ** 0.5,
+        samples.norm(dim=1),
+        -(samples - samples[0]).norm(dim=1),
+        samples[:, -1].abs(),
+    ]
+    for values in critics:
+        means = values.view(-1, 5).mean(dim=1) - values.mean()
+        for level in (0.5, 0.1, 0.01):
+            t = distribution.deviation * math.sqrt(2 * math.log(1 / level) / 5)
+            for side in (means, -means):
+                # 40,000 means: a share of 0.01 is off by 0.0005.
+                assert float((side > t).double().mean()) <= level + 0.003

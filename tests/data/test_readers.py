@@ -1,4 +1,5 @@
-import os
+import shutil
+import struct
 import sys
 from pathlib import Path
 from typing import cast
@@ -14,7 +15,16 @@ from lnets.data.images import Source
 from lnets.data.readers import read_fashion_mnist
 from lnets.errors import DataError
 from lnets.specs.data import DATASETS, DatasetName
-from tests.data.tiny import SIDE, WRITERS, Half, Tiny, tiny_debian_fashion_mnist, tiny_imagenet
+from tests.data.tiny import (
+    SIDE,
+    WRITERS,
+    Half,
+    Tiny,
+    tiny_debian_fashion_mnist,
+    tiny_imagenet,
+    tiny_mnist,
+    tiny_svhn,
+)
 
 MNIST_5K: DatasetName = "mnist_5k"
 
@@ -71,11 +81,17 @@ class TestEveryDataSet:
         with pytest.raises(DataError, match=rf"{name}: .* cannot be read \(.*get it anew by"):
             read(name, tmp_path, True)
         tiny.file.unlink()
-        if name == "imagenet":  # its class has a second image
-            assert len(read(name, tmp_path, True)[0].labels) == 19
-        else:
-            with pytest.raises(DataError, match=f"{name}: "):
-                read(name, tmp_path, True)
+        with pytest.raises(DataError, match=f"{name}: "):
+            read(name, tmp_path, True)
+
+    def test_that_lacks_images_is_noticed(
+        self, name: DatasetName, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = DATASETS[name]._replace(train_images=len(tiny.train.labels) + 1)
+        monkeypatch.setitem(DATASETS, name, whole)
+        with pytest.raises(DataError, match=r"must be 21 images, got 20\).*get it anew by"):
+            read(name, tmp_path, True)
+        assert_same(read(name, tmp_path, False), tiny.test)
 
 
 def test_fashion_mnist_is_found_where_debian_puts_it(
@@ -92,11 +108,25 @@ def test_fashion_mnist_is_found_where_debian_puts_it(
 def test_labels_that_lack_images_are_noticed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = WRITERS["mnist"](tmp_path, monkeypatch).file.with_name("train-labels-idx1-ubyte")
+    file = tiny_mnist(tmp_path, monkeypatch).file.with_name("train-labels-idx1-ubyte")
     content = file.read_bytes()
     file.write_bytes(content[:4] + (19).to_bytes(4, "big") + content[8:-1])
-    with pytest.raises(DataError, match="20 images and 19 labels"):
+    with pytest.raises(DataError, match=r"a label each, got .* and 19 labels"):
         read("mnist", tmp_path, True)
+
+
+def test_images_of_another_shape_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tiny_mnist(tmp_path, monkeypatch).file
+    content = file.read_bytes()
+    file.write_bytes(content[:8] + struct.pack(">2I", 14, 56) + content[16:])
+    with pytest.raises(DataError, match=r"of shape \(1, 28, 28\) .*, got \(1, 14, 56\)"):
+        read("mnist", tmp_path, True)
+    tiny_svhn(tmp_path, monkeypatch)
+    monkeypatch.setitem(DATASETS, "svhn", DATASETS["svhn"]._replace(side=64))
+    with pytest.raises(DataError, match=r"of shape \(3, 64, 64\) .*, got \(3, 32, 32\)"):
+        read("svhn", tmp_path, True)
 
 
 def test_class_folders_must_be_the_same_in_both_halves(
@@ -107,6 +137,21 @@ def test_class_folders_must_be_the_same_in_both_halves(
     folder.rename(folder.with_name("n99999999"))
     with pytest.raises(DataError, match="train and val differ in n00000003"):
         read("imagenet", tmp_path, False)
+
+
+def test_class_folders_must_all_be_there_and_have_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_imagenet(tmp_path, monkeypatch)
+    folders = [tmp_path / "imagenet" / half / "n00000003" for half in ("train", "val")]
+    for file in folders[0].iterdir():
+        file.unlink()
+    with pytest.raises(DataError, match=r"FileNotFoundError: .* n00000003"):
+        read("imagenet", tmp_path, True)
+    for folder in folders:
+        shutil.rmtree(folder)
+    with pytest.raises(DataError, match=r"must be 10 class folders, got 9\).*get it anew by"):
+        read("imagenet", tmp_path, True)
 
 
 def test_large_images_are_shrunk_and_cropped_to_their_middle(
@@ -164,10 +209,8 @@ def test_mnist_5k_is_the_real_one(tmp_path: Path) -> None:
     assert pixels.std().item() == pytest.approx(0.3081, abs=2e-3)
 
 
+@pytest.mark.usefixtures("_real_fashion_mnist")
 def test_fashion_mnist_is_the_real_one(tmp_path: Path) -> None:
-    asked_for = "LNETS_FASHION_MNIST" in os.environ
-    if not asked_for and not Path("/usr/share/datasets/fashion-mnist").exists():
-        pytest.skip("dataset-fashion-mnist is not installed, and LNETS_FASHION_MNIST not set")
     source = read_fashion_mnist(tmp_path, True)
     assert source.labels.bincount().tolist() == [6000] * 10
     pixels = source.read(torch.arange(60_000)).float() / 255

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lnets.data.splits import split_by_fraction, split_by_indices, split_per_class
+from lnets.data.splits import split_by_fraction, split_per_class
 from lnets.errors import SpecError
 from lnets.specs.index_files import read_indices, write_indices
 
@@ -59,16 +59,6 @@ def test_seeds_draw_differently() -> None:
     assert len({tuple(indices) for indices in drawn}) == 3
 
 
-@pytest.mark.parametrize(("train", "validation"), [((0, 7), (3,)), ((0,), (7, 1))])
-def test_indices_must_be_of_images_there_are(
-    train: tuple[int, ...], validation: tuple[int, ...]
-) -> None:
-    split = split_by_indices(8, train, validation)
-    assert (tuple(split.train.tolist()), tuple(split.validation.tolist())) == (train, validation)
-    with pytest.raises(SpecError, match=r"must be 0 to 6, .* got 7"):
-        split_by_indices(7, train, validation)
-
-
 @given(st.permutations(range(12)), st.integers(1, 11))
 def test_index_files_say_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, order: list[int], middle: int
@@ -100,3 +90,12 @@ def test_index_files_with_mistakes_are_refused(tmp_path: Path, train: str, messa
     (tmp_path / "train.txt").write_text(train)
     with pytest.raises(SpecError, match=message):
         read_indices(tmp_path)
+
+
+@pytest.mark.parametrize(("train", "file"), [([6, 0, 7], "train.txt:3"), ([6], "validation.txt:2")])
+def test_indices_must_be_of_images_there_are(tmp_path: Path, train: list[int], file: str) -> None:
+    validation = [3, 7] if file.startswith("v") else [3]
+    write_indices(tmp_path, train, validation)
+    assert read_indices(tmp_path, 8) == (tuple(train), tuple(validation))
+    with pytest.raises(SpecError, match=rf"{file}: must be at most 6, .* got 7; .*another data"):
+        read_indices(tmp_path, 7)

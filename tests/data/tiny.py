@@ -18,6 +18,8 @@ from scipy.io import savemat
 from torch import Tensor
 from torchvision import datasets
 
+from lnets.specs.data import DATASETS, DatasetName
+
 SIDE = 16
 """Of images in the data sets that fix none."""
 
@@ -34,28 +36,30 @@ class Tiny(NamedTuple):
     """One whose loss of its end must be noticed."""
 
 
-def tiny_mnist(root: Path, _: pytest.MonkeyPatch) -> Tiny:
-    return _idx(root / "MNIST" / "raw", lambda content: content, "")
+def tiny_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    return _idx("mnist", root / "MNIST" / "raw", monkeypatch)
 
 
-def tiny_fashion_mnist(root: Path, _: pytest.MonkeyPatch) -> Tiny:
-    return _idx(root / "FashionMNIST" / "raw", lambda content: content, "")
+def tiny_fashion_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
+    return _idx("fashion_mnist", root / "FashionMNIST" / "raw", monkeypatch)
 
 
 def tiny_debian_fashion_mnist(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     monkeypatch.setenv("LNETS_FASHION_MNIST", str(root / "debian"))
-    return _idx(root / "debian", gzip.compress, ".gz")
+    return _idx("fashion_mnist", root / "debian", monkeypatch, gzip.compress, ".gz")
 
 
 def tiny_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     folder = root / "cifar-10-batches-py"
     batches = [f"data_batch_{i}" for i in range(1, 6)]
-    return _cifar(datasets.CIFAR10, folder, batches, "test_batch", "labels", monkeypatch)
+    return _cifar("cifar10", datasets.CIFAR10, folder, batches, "test_batch", "labels", monkeypatch)
 
 
 def tiny_cifar100(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     folder = root / "cifar-100-python"
-    return _cifar(datasets.CIFAR100, folder, ["train"], "test", "fine_labels", monkeypatch)
+    return _cifar(
+        "cifar100", datasets.CIFAR100, folder, ["train"], "test", "fine_labels", monkeypatch
+    )
 
 
 def tiny_svhn(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
@@ -67,6 +71,7 @@ def tiny_svhn(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
         savemat(file, {"X": half.images.numpy().transpose(2, 3, 1, 0), "y": labels})
         known = datasets.SVHN.split_list[name]
         monkeypatch.setitem(datasets.SVHN.split_list, name, [known[0], file.name, _md5(file)])
+    _sized("svhn", monkeypatch)
     return Tiny(train, test, root / "train_32x32.mat")
 
 
@@ -83,10 +88,11 @@ def tiny_stl10(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     for table in ("train_list", "test_list"):
         names = [name for name, _ in getattr(datasets.STL10, table)]
         monkeypatch.setattr(datasets.STL10, table, [[n, _md5(folder / n)] for n in names])
+    _sized("stl10", monkeypatch)
     return Tiny(train, test, folder / "train_X.bin")
 
 
-def tiny_lsun_bed(root: Path, _: pytest.MonkeyPatch) -> Tiny:
+def tiny_lsun_bed(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     halves = []
     for name in ("train", "val"):
         half = _half(20, 3, SIDE)
@@ -97,10 +103,11 @@ def tiny_lsun_bed(root: Path, _: pytest.MonkeyPatch) -> Tiny:
             for i, image in enumerate(half.images):
                 transaction.put(b"%04d" % i, _png(image))
         halves.append(Half(half.images, torch.zeros(20, dtype=torch.int64)))
+    _sized("lsun_bed", monkeypatch, test_images=20)
     return Tiny(*halves, root / "bedroom_train_lmdb" / "data.mdb")
 
 
-def tiny_imagenet(root: Path, _: pytest.MonkeyPatch) -> Tiny:
+def tiny_imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> Tiny:
     halves = []
     for name in ("train", "val"):
         half = _half(20, 3, SIDE)
@@ -110,6 +117,7 @@ def tiny_imagenet(root: Path, _: pytest.MonkeyPatch) -> Tiny:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(_png(image))  # what is inside decides, and this loses nothing
         halves.append(Half(half.images[order], half.labels[order]))
+    _sized("imagenet", monkeypatch, test_images=20, num_classes=10)
     return Tiny(*halves, next((root / "imagenet" / "train" / "n00000000").iterdir()))
 
 
@@ -125,6 +133,11 @@ WRITERS: dict[str, Callable[[Path, pytest.MonkeyPatch], Tiny]] = {
 }
 
 
+def _sized(dataset: DatasetName, monkeypatch: pytest.MonkeyPatch, **sizes: int) -> None:
+    sizes = {"train_images": 20, "test_images": 10, **sizes}
+    monkeypatch.setitem(DATASETS, dataset, DATASETS[dataset]._replace(**sizes))
+
+
 def _half(n: int, channels: int, side: int) -> Half:
     """Random images, as many of each of ten classes."""
     generator = torch.Generator().manual_seed(n * side)
@@ -133,7 +146,14 @@ def _half(n: int, channels: int, side: int) -> Half:
     return Half(images, torch.arange(n) % 10)
 
 
-def _idx(folder: Path, packed: Callable[[bytes], bytes], suffix: str) -> Tiny:
+def _idx(
+    dataset: DatasetName,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packed: Callable[[bytes], bytes] = bytes,
+    suffix: str = "",
+) -> Tiny:
+    _sized(dataset, monkeypatch)
     folder.mkdir(parents=True)
     train, test = _half(20, 1, 28), _half(10, 1, 28)
     for name, half in (("train", train), ("t10k", test)):
@@ -145,6 +165,7 @@ def _idx(folder: Path, packed: Callable[[bytes], bytes], suffix: str) -> Tiny:
 
 
 def _cifar(
+    dataset: DatasetName,
     kind: type[datasets.CIFAR10],
     folder: Path,
     batches: list[str],
@@ -152,6 +173,7 @@ def _cifar(
     labels: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Tiny:
+    _sized(dataset, monkeypatch)
     folder.mkdir()
     train, test = _half(20, 3, 32), _half(10, 3, 32)
     for names, half in ((batches, train), ([test_batch], test)):

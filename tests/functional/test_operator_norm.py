@@ -37,6 +37,25 @@ def test_it_bounds_the_norm_of_known_matrices(
     assert bound**2 <= squared * Fraction(1 + 1e-9) or squared == 0
 
 
+@given(
+    triple=st.sampled_from([(3, 4, 5), (5, 12, 13), (20, 21, 29)]),
+    off=st.integers(-4, 4),
+    columns=st.sampled_from([2, 3, 40]),
+)
+@settings(deadline=None)
+def test_it_bounds_what_is_orthonormal_but_for_roundings(
+    triple: tuple[int, int, int], off: int, columns: int
+) -> None:
+    """A row is as long as its norm, whose square is a ratio of integers."""
+    a, b, c = triple
+    row = torch.zeros(1, columns, dtype=torch.float64)
+    row[0, 0], row[0, 1] = a / c, b / c + off * 2.0**-53
+    squared = sum((Fraction(float(x)) ** 2 for x in row[0]), Fraction(0))
+    for weight in (row, row.mT):
+        bound = Fraction(float(spectral_norm_upper_bound(weight)))
+        assert squared <= bound**2 <= squared * Fraction(1 + 1e-13)
+
+
 def test_float32_weights_are_taken_as_they_are() -> None:
     weight = torch.randn(20, 30)
     assert spectral_norm_upper_bound(weight) == spectral_norm_upper_bound(weight.double())

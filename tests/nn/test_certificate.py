@@ -38,6 +38,7 @@ ACTIVATIONS = {
     "maxout": lambda: Maxout(3),
     "abs": Abs,
     "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
     "identity": nn.Identity,

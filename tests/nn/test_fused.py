@@ -28,6 +28,7 @@ ACTIVATIONS = {
     "householder": lambda: Householder(3),
     "n_activation": lambda: NActivation(6),
     "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
     "abs": Abs,
     "scale": lambda: Scale(3.0),
 }

@@ -1,4 +1,5 @@
 import copy
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from lnets.nn import (
     EffectiveWeight,
     FullyConv,
     GroupSort,
+    ImageGenerator,
     InfoGanDiscriminator,
     LeNet,
     LInfProjectedConv2d,
@@ -93,6 +95,8 @@ def test_the_originals_networks_have_its_parameters() -> None:
     assert parameters(lambda: LeNet(activation=max_min, **kinds)) == 21_840
     assert parameters(ResNet32) == 466_906
     assert parameters(lambda: InfoGanDiscriminator(1, 1, 28, **kinds)) == 6_556_865
+    assert parameters(lambda: InfoGanDiscriminator(1, 1, 28, batch_norm=True, **kinds)) == 6_559_169
+    assert parameters(lambda: ImageGenerator(62, 1, 28)) == 6_640_193
 
 
 def test_the_wide_network_is_wide() -> None:
@@ -231,6 +235,16 @@ def test_impossible_networks_are_refused() -> None:
             InfoGanDiscriminator(1, 1, size, **kinds)
         with pytest.raises(ValueError, match="multiple of 4"):
             LipschitzResNet(1, 1, size)
+        with pytest.raises(ValueError, match="multiple of 4"):
+            ImageGenerator(3, 1, size)
+    for make in (
+        functools.partial(InfoGanDiscriminator, 1, 1, 8, **kinds),
+        functools.partial(ImageGenerator, 3, 1, 8),
+    ):
+        with pytest.raises(ValueError, match=r"`widths` must have three entries, got \[4, 4\]"):
+            make(widths=[4, 4])
+        with pytest.raises(ValueError, match="`widths` must be whole and at least 1"):
+            make(widths=[4, 0, 4])
     with pytest.raises(ValueError, match="at least 12"):
         LipschitzResNet(1, 1, 8, padding_mode="circular")
     with pytest.raises(ValueError, match="`blocks` must be whole and at least 0"):
@@ -311,3 +325,30 @@ def test_the_error_of_an_evaluation_is_bounded(name: str) -> None:
     with torch.no_grad():
         difference = (small(x).double() - wide(x.double())).norm(dim=1).max().item()
     assert 0 < difference <= evaluation_error(wide, x.double()) * 2.0**29
+
+
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (3, 12)])
+def test_a_generator_makes_pixels_of_noise(channels: int, size: int) -> None:
+    torch.manual_seed(0)
+    model = ImageGenerator(5, channels, size, widths=(16, 8, 4))
+    images = model(torch.rand(6, 5))
+    assert images.shape == (6, channels, size, size)
+    assert ((images >= 0) & (images <= 1)).all()
+    assert images.std(dim=0).max() > 1e-3, "noise must matter"
+    weights = [m.weight for m in model if isinstance(m, (nn.Linear, nn.ConvTranspose2d))]
+    assert torch.cat([w.flatten() for w in weights]).std().item() == pytest.approx(0.02, rel=0.1)
+    model.eval()
+    noise = torch.rand(4, 5)
+    torch.testing.assert_close(model(noise)[:2], model(noise[:2]))
+
+
+def test_batch_normalisation_is_where_the_original_has_it() -> None:
+    kinds = LAYERS["standard"]
+    model = InfoGanDiscriminator(1, 1, 8, widths=(4, 6, 8), batch_norm=True, **kinds)
+    names = [
+        type(m).__name__
+        for m in model
+        if isinstance(m, (nn.Conv2d, nn.Linear)) or "BatchNorm" in type(m).__name__
+    ]
+    assert names == ["Conv2d", "Conv2d", "BatchNorm2d", "Linear", "BatchNorm1d", "Linear"]
+    assert model(torch.rand(3, 1, 8, 8)).shape == (3, 1)

@@ -165,6 +165,23 @@ def test_what_is_spooled_counts_as_ended(store: Store) -> None:
     assert store.ended().finished == {"a", "b"}
 
 
+def test_what_a_killed_worker_has_not_put_in_place_has_not_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its trial, which no commit finds, would never run again."""
+
+    def kill(*_: Any) -> None:
+        raise Killed
+
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(Killed):
+        store.put(record("a"))
+    monkeypatch.undo()
+    assert list(store.spool.iterdir())
+    assert store.commit() == []
+    assert not store.ended().finished
+
+
 def test_a_damaged_spool_file_is_set_aside(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     store.put(record("a"))
     (store.spool / "b.json").write_text("{")

@@ -106,6 +106,20 @@ def test_cells_are_means_over_the_seeds(store: Store) -> None:
     assert json.loads(json.dumps(data)) == data
 
 
+def test_one_metric_in_rows_and_columns_is_a_matrix(store: Store) -> None:
+    table = make_table(store, [sweep()], layout(columns=("model.layers",)))
+    lines = text_of(table).splitlines()
+    assert lines[0].strip() == "demo: tightness"
+    headings = [part.strip() for part in lines[2].strip("┃").split("┃")]
+    assert headings == ["model.activation", "[8, 1]", "[16, 1]"]
+    metrics = ("tightness", "train_seconds")
+    several = text_of(
+        make_table(store, [sweep()], layout(columns=("model.layers",), values=metrics))
+    )
+    assert several.splitlines()[0].strip() == "demo"
+    assert several.count("tightness") == 2
+
+
 def test_best_follows_the_metrics_direction(store: Store) -> None:
     metrics = ("tightness", "train_seconds", "lipschitz_upper_bound")
     table = make_table(store, [sweep()], layout(values=metrics))

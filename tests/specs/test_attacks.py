@@ -18,6 +18,7 @@ from lnets.specs.overrides import apply_overrides
 from lnets.specs.robustness import RobustnessSpec
 from lnets.specs.sweep import SweepSpec
 from lnets.specs.wording import worded
+from lnets.sweep.plan import make_plan
 from tests.conftest import CLASSIFIER, TINY
 from tests.specs.test_classification import mistakes as mistakes_of_training
 from tests.specs.test_classification import read
@@ -152,6 +153,18 @@ def test_trials_of_another_sweep_stand_for_their_keys(
     assert SweepSpec.model_validate_json(sweep.model_dump_json()) == sweep
 
 
+def test_trials_that_need_others_stand_for_the_keys_that_they_run_under(
+    write: Callable[..., Path], tiny: dict[str, Any]
+) -> None:
+    needs = {"first": {"experiment": CLASSIFIER}, "second": {"experiment": CLASSIFIER, "seed": 1}}
+    search = {"init_from": ["first", "second"]}
+    changes = {"experiment": {**CLASSIFIER, "epochs": 2}, "needs": needs, "search": search}
+    inner = load_sweep(write({**tiny, **changes}, "inner.yaml"))
+    outer = {"name": "outer", "experiment": {**ROBUSTNESS, "classifier": "any"}}
+    sweep = load_sweep(write({**outer, "search": {"classifier": {"sweep": "inner.yaml"}}}))
+    assert sweep.search["classifier"] == tuple(t.trial_key for t in make_plan(inner).trials)
+
+
 @pytest.mark.parametrize(
     ("inner", "domain", "parts"),
     [
@@ -161,7 +174,7 @@ def test_trials_of_another_sweep_stand_for_their_keys(
         ({}, {"sweep": 3}, ["string"]),
         ({"algorithm": {"type": "random", "configurations": 1}}, {"sweep": "inner.yaml"},
          ["must be a grid", "got random"]),
-        ({}, {"sweep": "spec.yaml"}, ["each other's trials", "spec.yaml → spec.yaml"]),
+        ({}, {"sweep": "spec.yaml"}, ["in a circle", "spec.yaml → spec.yaml"]),
     ],
 )  # fmt: skip
 def test_a_mistake_in_another_sweep_is_named_where_it_is_used(

@@ -35,12 +35,12 @@ def test_every_data_set_tells_its_shape(dataset: str) -> None:
         (message,) = mistakes(data)
         assert message.startswith("image_size: is required with")
         data["image_size"] = 64
-        assert DataSpec.model_validate(data).input_shape == (3, 64, 64)
+        assert DataSpec.model_validate(data).image_shape == (3, 64, 64)
     else:
         (message,) = mistakes({**data, "image_size": 64})
         assert message.startswith(f"image_size: must be left out with {dataset}, whose images are")
     spec = DataSpec.model_validate(data)
-    assert len(spec.input_shape) == 3
+    assert len(spec.image_shape) == 3
     assert spec.num_classes == DATASETS[spec.dataset].num_classes
     assert spec.has_validation
     assert DataSpec.model_validate_json(spec.model_dump_json()) == spec
@@ -54,6 +54,10 @@ def test_every_data_set_tells_its_shape(dataset: str) -> None:
         ({"type": "per_class", "train": 395, "validation": 6}, "split.train: must leave at most 4"),
         ({"type": "per_class", "train": 0, "validation": 6}, "split.train: should be greater"),
         ({"type": "fractions"}, "split.type: must be `fraction`"),
+        (
+            {"type": "files", "folder": "nowhere", "sha256": "AB"},
+            'split.sha256: must be 64 hex digits, which are filled in when left out, got "AB"',
+        ),
     ],
 )
 def test_a_split_that_cannot_be_is_refused(split: dict[str, Any], message: str) -> None:
@@ -78,13 +82,15 @@ def test_without_validation_none_is_promised() -> None:
 def test_what_index_files_say_is_part_of_the_spec(files: dict[str, Any], tmp_path: Path) -> None:
     spec = DataSpec.model_validate(files)
     assert isinstance(spec.split, FileSplitSpec)
-    assert spec.split.read() == ((0, 1), (2,))
+    assert spec.split.read(3) == ((0, 1), (2,))
+    with pytest.raises(SpecError, match=r"validation.txt:1: must be at most 1"):
+        spec.split.read(2)
     assert DataSpec.model_validate(spec.model_dump()) == spec
     write_indices(tmp_path / "small", [0, 3], [2])
     with pytest.raises(SpecError, match="have changed since"):
-        spec.split.read()
+        spec.split.read(4)
     (message,) = mistakes(spec.model_dump())
-    assert message.startswith("split.sha256: must be that of the files in `folder`")
+    assert message.startswith("split.sha256: must be that of the content of `folder`")
     changed = DataSpec.model_validate(files)
     assert changed.model_dump_json() != spec.model_dump_json()
 
@@ -95,9 +101,10 @@ def test_a_stored_spec_can_be_read_without_its_files(files: dict[str, Any], tmp_
     spec = DataSpec.model_validate_json(stored)
     assert isinstance(spec.split, FileSplitSpec)
     with pytest.raises(SpecError, match=r"validation.txt: no such file, .*LNETS_DATA"):
-        spec.split.read()
+        spec.split.read(3)
     (message,) = mistakes(files)
     assert message.startswith("split.folder: must hold train.txt and validation.txt, got no ")
+    assert message.endswith("; `lnets-sweep split small` writes them")
 
 
 def test_mistakes_in_index_files_are_found_with_the_spec(
@@ -107,6 +114,10 @@ def test_mistakes_in_index_files_are_found_with_the_spec(
     (message,) = mistakes(files)
     assert message.startswith("split.folder: must hold index files; ")
     assert "must share no index with train.txt, got 2" in message
+    write_indices(tmp_path / "small", [0, 59_999], [60_000])
+    (message,) = mistakes(files)
+    assert message.startswith("split.folder: must hold index files of mnist; ")
+    assert "validation.txt:1: must be at most 59999, " in message
     (tmp_path / "small" / "train.txt").unlink()
     (tmp_path / "small" / "train.txt").mkdir()
     assert "directory" in mistakes(files)[0].lower()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,57 @@ class RunnerContract:
         assert [row["status"] for row in rows(store)] == ["diverged"]
         assert run(spec, store, runner).ended == 0
 
+    def test_what_is_needed_runs_first_and_once(
+        self, runner: Runner, store: Store, tuning: dict[str, Any]
+    ) -> None:
+        spec = sweep(tuning)
+        progress = run(spec, store, runner)
+        assert (progress.completed, progress.failed, progress.left) == (4, 0, 0)
+        other = {"name": "other", "search": {"init_from": ["second"], "epochs": [2]}}
+        assert run(sweep(tuning, **other), store, runner).completed == 1
+        plan = make_plan(spec)
+        starts = {row["trial_key"]: row["started_at"] for row in rows(store)}
+        for trial in plan.everything:
+            assert all(starts[key] < starts[trial.trial_key] for key in trial.needs)
+        names = Counter(row["name"] for row in rows(store))
+        assert names == {"tuning": 2, "tuning.first": 1, "tuning.second": 1, "other": 1}
 
+    def test_what_needs_a_failed_trial_is_blocked_until_that_completes(
+        self, runner: Runner, store: Store, tuning: dict[str, Any]
+    ) -> None:
+        """The first need starts from weights that are there in the end only."""
+        tuning["needs"]["first"]["experiment"]["init_from"] = "b" * 64
+        tuning["search"] = {"init_from": [None, "first", "second"]}
+        spec = sweep(tuning)
+        progress = run(spec, store, runner)
+        assert (progress.completed, progress.failed, progress.blocked) == (1, 1, 3)
+        needs = make_plan(spec).needs
+        reasons = {row["error"] for row in rows(store) if row["status"] == "blocked"}
+        assert reasons == {
+            f"needs `first`, which has failed (trial {needs['first']}); submitting again tries it "
+            "again",
+            f"needs `second`, which is blocked itself (trial {needs['second']})",
+        }
+        others = {"search": {}, "needs": {}, "seeds": [9]}
+        run(sweep({**tuning, "name": "weights", **others}), store, InProcessRunner())
+        (row,) = [row for row in rows(store) if row["seed"] == 9]
+        store.artifacts(row["trial_key"]).rename(store.artifacts("b" * 64))
+        progress = run(spec, store, runner)
+        assert (progress.completed, progress.failed, progress.blocked) == (4, 0, 0)
+
+    def test_what_needs_a_diverged_trial_is_blocked(
+        self, runner: Runner, store: Store, tuning: dict[str, Any]
+    ) -> None:
+        tuning["needs"]["first"]["experiment"] |= {"optim": {"type": "sgd", "lr": 1000.0}}
+        tuning["needs"]["first"]["experiment"]["model"]["linear"] = {"type": "standard"}
+        progress = run(sweep(tuning), store, runner)
+        assert (progress.diverged, progress.blocked) == (1, 3)
+        again = run(sweep(tuning), store, runner)
+        assert (again.diverged, again.blocked, again.running) == (0, 3, {})
+        assert any("which has diverged (trial" in (row["error"] or "") for row in rows(store))
+
+
+@pytest.mark.usefixtures("_quick")
 class TestInProcessRunner(RunnerContract):
     @pytest.fixture
     def runner(self) -> Iterator[Runner]:

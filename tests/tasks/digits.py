@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lnets.specs.classification import ClassificationSpec
+from lnets.specs.experiments import AnyExperiment
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trials
@@ -38,7 +39,7 @@ def spec(**changes: Any) -> ClassificationSpec:
 
 
 def outcome(
-    experiment: ClassificationSpec,
+    experiment: AnyExperiment,
     seed: int = 0,
     files: TrialFiles = NO_FILES,
     stop: Callable[[int, dict[str, float]], bool] = lambda *_: False,

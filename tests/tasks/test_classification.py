@@ -56,6 +56,23 @@ def test_it_reports_what_it_declares(changes: dict[str, Any]) -> None:
     assert [s for s, m in curve if "train_loss" in m] == [*range(9, steps, 9), steps]
 
 
+@pytest.mark.usefixtures("_real_fashion_mnist")
+def test_a_narrow_network_learns_fashion_mnist_in_an_epoch() -> None:
+    """In 421 steps; seeds 0 and 1 reach 0.855 and 0.805."""
+    ended, _ = outcome(
+        spec(
+            data={"dataset": "fashion_mnist"},
+            model={"layers": [128, 128, 10], "linear": {"type": "orthogonal", "mode": "rotate"}},
+            optim={"lr": 0.005, "schedule": {"type": "linear"}},
+            epochs=1,
+            batch_size=128,
+        )
+    )
+    assert ended.metrics["clean_accuracy"] > 0.84
+    assert ended.metrics["certified_accuracy@36/255"] > 0.79
+    assert ended.metrics["lipschitz_upper_bound"] == pytest.approx(1)
+
+
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not() -> None:
     (first, curve), (second, again), (third, _) = (
         outcome(spec(epochs=2, data={"augment": {"crop_padding": 1}}), seed) for seed in (0, 0, 1)

@@ -176,6 +176,16 @@ def test_what_diverges_does_so_for_both(together: Together) -> None:
     assert second[0] is None
 
 
+def test_the_first_one_records_singular_values(together: Together) -> None:
+    experiment = spec(epochs=1, data=FEW, singular_values={"every": 2})
+    first, second = together(experiment)
+    name = "mean_singular_value@3"
+    assert len(figures(first[1], name)) == 3
+    assert figures(first[1], name) == pytest.approx(figures(outcome(experiment)[1], name))
+    assert figures(second[1], name) == []
+    assert torch.equal(second[2], first[2])
+
+
 def test_more_processes_than_images_are_refused(together: Together) -> None:
     with pytest.raises(TrialError, match=r"must be at most 1, the training images .* got 2"):
         together(spec(batch_size=1))

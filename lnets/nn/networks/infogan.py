@@ -1,6 +1,6 @@
-"""The critic of the Lipschitz GAN: InfoGAN's discriminator without batch normalisation."""
+"""The critic of the GANs: InfoGAN's discriminator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -21,11 +21,14 @@ class InfoGanDiscriminator(nn.Sequential):
         conv: Makes a convolution of (channels in, channels out, kernel size, stride=, padding=).
         linear: Makes a linear layer of (inputs, outputs).
         activation: Makes an activation of its number of channels or units, which are axis 1.
+        widths: Channels of the convolutions, and units of the hidden linear layer.
+        batch_norm: Whether the second and third layer are normalised by the batch, as in the
+            critic that the original clips; it undoes what Lipschitz layers keep.
         l_constant: Lipschitz constant of the whole when the layers have 1.
 
     Raises:
-        ValueError: If `image_size` is not a positive multiple of 4, another size not positive, or
-            `l_constant` not positive and finite.
+        ValueError: If `image_size` is not a positive multiple of 4, another size not positive,
+            there are not three `widths`, or `l_constant` is not positive and finite.
 
     Source:
         Chen et al. (2016), arXiv:1606.03657, appendix C.
@@ -40,19 +43,27 @@ class InfoGanDiscriminator(nn.Sequential):
         conv: Callable[..., nn.Module],
         linear: Callable[[int, int], nn.Module],
         activation: Callable[[int], nn.Module] = max_min,
+        widths: Sequence[int] = (64, 128, 1024),
+        batch_norm: bool = False,
         l_constant: float = 1.0,
     ) -> None:
         refuse_indivisible(image_size)
-        refuse_below(1, in_channels=in_channels, output_dim=output_dim)
+        refuse_below(1, in_channels=in_channels, output_dim=output_dim, widths=widths)
+        if len(widths) != 3:
+            raise ValueError(f"`widths` must have three entries, got {list(widths)}.")
+        first, second, hidden = widths
+        norms: list[nn.Module] = []
+        if batch_norm:
+            norms = [nn.BatchNorm2d(second), nn.BatchNorm1d(hidden)]
         scale = scales(l_constant, 4)
         super().__init__(
             ImageShape(in_channels, image_size),
-            conv(in_channels, 64, 4, stride=2, padding=1),
-            *(*scale[:1], activation(64)),
-            conv(64, 128, 4, stride=2, padding=1),
-            *(*scale[1:2], activation(128), nn.Flatten()),
-            linear(128 * (image_size // 4) ** 2, 1024),
-            *(*scale[2:3], activation(1024)),
-            linear(1024, output_dim),
+            conv(in_channels, first, 4, stride=2, padding=1),
+            *(*scale[:1], activation(first)),
+            conv(first, second, 4, stride=2, padding=1),
+            *(*norms[:1], *scale[1:2], activation(second), nn.Flatten()),
+            linear(second * (image_size // 4) ** 2, hidden),
+            *(*norms[1:], *scale[2:3], activation(hidden)),
+            linear(hidden, output_dim),
             *scale[3:],
         )

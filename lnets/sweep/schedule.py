@@ -1,0 +1,136 @@
+"""Which groups may run now, and which never will: trials wait for those that they need."""
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+
+from lnets.results.records import Status
+from lnets.results.store import Store
+from lnets.specs.identity import canonical_json
+from lnets.sweep.plan import Plan, Trial
+from lnets.sweep.progress import Progress, Watcher
+from lnets.sweep.runner import Group, Job, Result, record_without_result
+
+_ENDINGS = {
+    "failed": "has failed (trial {}); submitting again tries it again",
+    "diverged": "has diverged (trial {}); change its experiment",
+    "blocked": "is blocked itself (trial {})",
+}
+
+
+class Schedule(Watcher):
+    """Hands out groups, and hears how they end.
+
+    Iterating gives the next group, or None while all that are left wait for some that are at work.
+    A group whose needs cannot be had any more is not handed out: its trials end as `blocked`.
+
+    Args:
+        plan: What the sweep asks for.
+        groups: What is to run; trials of a group need the same.
+        store: Where results go.
+        commit: Of the code.
+        progress: Kept up to date.
+        changed: Called after each change of `progress`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        groups: Sequence[tuple[Trial, ...]],
+        store: Store,
+        commit: str | None,
+        progress: Progress,
+        changed: Callable[[], None],
+    ) -> None:
+        super().__init__(progress, store, changed)
+        self._plan = plan
+        self._commit = commit
+        self._attempts = store.ended().attempts
+        self._statuses: dict[str, Status] = {}
+        self._ready: list[tuple[int, tuple[Trial, ...]]] = []
+        self._waiting: dict[tuple[str, ...], list[tuple[int, tuple[Trial, ...]]]] = {}
+        for place, group in enumerate(groups):
+            self._waiting.setdefault(group[0].needs, []).append((place, group))
+        self._settle()
+
+    def __iter__(self) -> Iterator[Group | None]:
+        return self
+
+    def __next__(self) -> Group | None:
+        while self._ready:
+            trials = self._left(heapq.heappop(self._ready)[1])
+            if trials:
+                return self._group(trials)
+            self._settle()
+        if self._waiting:
+            return None
+        raise StopIteration
+
+    def ended(self, group: Group, results: Sequence[Result]) -> None:
+        """Every trial of a group is in the spool; others may run now, or never."""
+        super().ended(group, results)
+        self._statuses |= {result.trial_key: result.status for result in results}
+        self._settle()
+
+    def _settle(self) -> None:
+        """Look again at what waits."""
+        for needs in list(self._waiting):
+            statuses = {key: self._status(key) for key in needs}
+            lost = [key for key, status in statuses.items() if status in _ENDINGS]
+            if lost:
+                # Blocking looks again by itself, and may have been here already.
+                self._block(self._waiting.pop(needs, []), lost[0])
+            elif all(status == "completed" for status in statuses.values()):
+                for entry in self._waiting.pop(needs, []):
+                    heapq.heappush(self._ready, entry)
+
+    def _status(self, key: str) -> Status | None:
+        """How a needed trial has ended, here or before; None if it has yet to."""
+        seen = self._store.seen
+        if key in seen.finished:
+            return "completed" if key in seen.completed else "diverged"
+        return self._statuses.get(key)
+
+    def _block(self, entries: Sequence[tuple[int, tuple[Trial, ...]]], key: str) -> None:
+        trials = self._left([trial for _, group in entries for trial in group])
+        if not trials:
+            return
+        name = next(name for name, its in self._plan.needs.items() if its == key)
+        status = self._status(key)
+        assert status is not None
+        reason = f"needs `{name}`, which {_ENDINGS[status].format(key)}"
+        group = self._group(trials)
+        records = [
+            record_without_result(job, group.device, "blocked", reason) for job in group.jobs
+        ]
+        for record in records:
+            self._store.put(record)
+        self.ended(group, [Result.of(record) for record in records])
+
+    def _left(self, trials: Sequence[Trial]) -> list[Trial]:
+        """Without those that another driver on this store was faster with."""
+        left = [trial for trial in trials if trial.trial_key not in self._store.seen.finished]
+        self._progress.done += len(trials) - len(left)
+        return left
+
+    def _group(self, trials: Sequence[Trial]) -> Group:
+        resources = self._plan.sweep.resources
+        return Group(
+            jobs=tuple(map(self._job, trials)),
+            store=str(self._store.root),
+            device="cuda" if resources.gpu else "cpu",
+            threads=resources.cpu,
+            compile=resources.compile,
+        )
+
+    def _job(self, trial: Trial) -> Job:
+        return Job(
+            trial_key=trial.trial_key,
+            config_key=trial.config_key,
+            sweep_id=self._plan.sweep_id,
+            name=trial.name,
+            label=trial.label,
+            seed=trial.seed,
+            attempt=self._attempts.get(trial.trial_key, 0) + 1,
+            commit=self._commit,
+            config=canonical_json(trial.experiment),
+        )
