@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from benchmarks.classifier import INPUTS, LAYERS, Batches, classifier, trained
 from benchmarks.measurement import Measurement
-from lnets.build import build_data, build_loss
+from lnets.build import build_data
 from lnets.data.images import ImageData
 from lnets.errors import DataError
 from lnets.nn import GroupSort
-from lnets.specs.losses import CrossEntropySpec
-from lnets.tasks.certified import evaluate
+from lnets.tasks.certified import certify_images
 
 SECONDS = 100.0
 THREADS = 2
@@ -98,13 +97,7 @@ def _peers(train: ImageData, test: ImageData) -> dict[str, tuple[float, float]]:
             print(f"  {name} diverged")
             continue
         plain = nn.Sequential(nn.Flatten(), *_ordinary(torchlip.vanilla_model(model.eval())))
-        metrics = evaluate(
-            plain,
-            test,
-            build_loss(CrossEntropySpec(type="cross_entropy"), 1.0),
-            norm="l2",
-            epsilons={"36/255": 36 / 255},
-        )
+        metrics = certify_images(plain, test, "l2").accuracies({"36/255": 36 / 255})
         found[name] = metrics["clean_accuracy"], metrics[CERTIFIED]
     return found
 

@@ -17,6 +17,7 @@ from lnets.results.query import connect
 from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.identity import resolved_json
 from lnets.specs.sweep import SweepSpec
@@ -111,7 +112,8 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    if any(trial.experiment.precision != "float32" for trial in plan.everything):
+    trained = [t.experiment for t in plan.everything if isinstance(t.experiment, TrainingSpec)]
+    if any(experiment.precision != "float32" for experiment in trained):
         import torch
 
         from lnets.tasks.products import training_precision

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.identity import config_key, sweep_id, trial_key
-from lnets.specs.needs import bad_references, needed_by
+from lnets.specs.identity import config_key, need_keys, sweep_id, trial_key, with_keys
+from lnets.specs.needs import bad_references
 from lnets.specs.overrides import Overrides, apply_overrides, dotted
-from lnets.specs.references import references, with_references
+from lnets.specs.references import references
 from lnets.specs.spec import show
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.samplers import propose
@@ -101,9 +101,10 @@ def make_plan(sweep: SweepSpec) -> Plan:
 def _named_trials(sweep: SweepSpec) -> dict[str, Trial]:
     """The trial of each need, in an order in which they can run."""
     found: dict[str, Trial] = {}
-    for name in needed_by(sweep.needs, sweep.needs):
+    keys = need_keys(sweep)
+    for name in keys:
         need = sweep.needs[name]
-        experiment = _resolved(need.experiment, found)
+        experiment = with_keys(need.experiment, keys)
         key = config_key(experiment)
         found[name] = _trial(experiment, key, need.seed, f"{sweep.name}.{name}", "", found)
     return found
@@ -127,6 +128,7 @@ def _configurations(
     found: dict[str, tuple[ExperimentSpec, Overrides]] = {}
     skipped = []
     workers = sweep.resources.workers
+    keys = {name: trial.trial_key for name, trial in named.items()}
     for overrides in propose(sweep):
         try:
             experiment = apply_overrides(sweep.experiment, overrides)
@@ -142,7 +144,7 @@ def _configurations(
         if wrong is not None:
             skipped.append(Skipped(overrides, f"{dotted(wrong[0])} {wrong[1]}"))
             continue
-        experiment = _resolved(experiment, named)
+        experiment = with_keys(experiment, keys)
         found.setdefault(config_key(experiment), (experiment, overrides))
     if not found:
         raise SpecError(
@@ -150,13 +152,6 @@ def _configurations(
             f"{show(skipped[0].overrides)}: {skipped[0].reason}"
         )
     return found, skipped
-
-
-def _resolved(experiment: ExperimentSpec, named: Mapping[str, Trial]) -> ExperimentSpec:
-    """With keys instead of names."""
-    if not named:
-        return experiment  # as of most sweeps, of which some have very many
-    return with_references(experiment, lambda to: named[to].trial_key if to in named else to)
 
 
 def _trial(
