@@ -79,7 +79,7 @@ def _train(
             from lnets.tasks import robustness  # seconds of imports
 
             attacked = [e for e in experiments if isinstance(e, RobustnessSpec)]
-            return robustness.evaluate(attacked, seeds, device=where, files=files)
+            return robustness.evaluate(attacked, seeds, device=device, files=files)
         case GanSpec():
             gans = [e for e in experiments if isinstance(e, GanSpec)]
             return gan.train(
