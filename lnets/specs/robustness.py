@@ -30,7 +30,7 @@ class RobustnessSpec(EvaluationSpec, ExperimentSpec):
         """What a trial reports; figures of attacks that fail are missing."""
         epsilons = [str(epsilon) for epsilon in self.epsilons]
         known = attack_metrics(self) | certified_metrics(epsilons)
-        return known | {"clean_accuracy": CLASSIFICATION["clean_accuracy"]}
+        return known | {name: CLASSIFICATION[name] for name in ("clean_accuracy", "peak_memory")}
 
     def why_alone(self) -> str | None:
         """Nothing is trained."""
