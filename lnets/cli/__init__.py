@@ -6,8 +6,11 @@ import sys
 
 import typer
 
+from lnets.cli import studies
 from lnets.cli.commands import app
 from lnets.errors import LnetsError
+
+__all__ = ["main", "studies"]
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ class Store:
 
         A failure never takes the place of a result that a dying worker still spooled.
         """
-        file = self._spool_file(record.trial_key)
+        file = self.spool / f"{record.trial_key}.json"
         if record.finished or not file.exists():
             try:
                 write_atomically(file, record.model_dump_json())
@@ -93,7 +93,7 @@ class Store:
         Raises:
             StoreError: If the tables cannot be written; the spool is kept.
         """
-        with self._locked():
+        with self.locked():
             ended = self._ended()
             # A worker may spool a trial again at any moment: what is read here, and deleted below,
             # goes by a name that no worker writes.
@@ -114,8 +114,8 @@ class Store:
 
     def add_sweep(self, record: SweepRecord) -> None:
         """Note a submission."""
-        with self._locked():
-            self._write("sweeps", [record.model_dump()])
+        with self.locked():
+            self.append("sweeps", [record.model_dump()])
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether a sweep has been submitted before."""
@@ -130,7 +130,7 @@ class Store:
 
     def compact(self) -> None:
         """Merge small files, so that reading stays fast."""
-        with self._locked():
+        with self.locked():
             for name in TABLES:
                 if self._exists(name):
                     self._open(name).optimize.compact()
@@ -139,13 +139,17 @@ class Store:
         """All rows of a table, as Arrow.
 
         Args:
-            name: `sweeps`, `trials` or `curves`.
+            name: `sweeps`, `trials`, `curves` or `proposals`.
             columns: What to read; None reads all.
 
         Raises:
             StoreError: If the table is damaged.
         """
         return self._rows(name, columns or TABLES[name].names)
+
+    def version(self, name: str) -> int | None:
+        """Of a table now; None if it has no rows."""
+        return self._open(name).version() if self._exists(name) else None
 
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
@@ -185,7 +189,12 @@ class Store:
         return version
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Nobody else commits while the block runs.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 lock = stack.enter_context(open(self.root / ".lock", "w"))
@@ -201,9 +210,6 @@ class Store:
     def _path(self, name: str) -> str:
         return str(self.root / name)
 
-    def _spool_file(self, trial_key: str) -> Path:
-        return self.spool / f"{trial_key}.json"
-
     def _exists(self, name: str) -> bool:
         return (self.root / name / "_delta_log").is_dir()
 
@@ -216,11 +222,10 @@ class Store:
         return record
 
     def _ended(self) -> Ended:
-        if self._exists("trials"):
-            version = self._open("trials").version()
-            if version != self._seen[0]:
-                rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
-                self._seen = (version, Ended.of(rows))
+        version = self.version("trials")
+        if version is not None and version != self._seen[0]:
+            rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
+            self._seen = (version, Ended.of(rows))
         return self._seen[1]
 
     def _append(self, records: Sequence[TrialRecord]) -> None:
@@ -235,8 +240,8 @@ class Store:
                 for row in record.curve_rows()
             ]
             if rows:
-                self._write("curves", rows)
-        self._write("trials", [record.trial_row() for record in records])
+                self.append("curves", rows)
+        self.append("trials", [record.trial_row() for record in records])
         version = self._open("trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
@@ -266,7 +271,8 @@ class Store:
             reason = str(error).partition("\n")[0]
             raise StoreError(f"{self._path(name)}: damaged, cannot be read: {reason}") from None
 
-    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Add rows to a table, while it is locked."""
         table = pa.Table.from_pylist(rows, schema=TABLES[name])
         write_deltalake(self._path(name), table, mode="append")
 

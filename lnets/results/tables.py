@@ -41,11 +41,13 @@ class Counts:
     diverged: int
     failed: int
     blocked: int
+    stopped: int
 
     @property
     def missing(self) -> int:
         """Trials that have not ended."""
-        return self.trials - self.completed - self.diverged - self.failed - self.blocked
+        ended = self.completed + self.diverged + self.failed + self.blocked + self.stopped
+        return self.trials - ended
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def footer(table: Table) -> str:
         lines.append(f"cells average over {', '.join(table.averaged)}")
     for counts in table.sweeps:
         parts = [f"{counts.completed} of {counts.trials} trials completed"]
-        for state in ("diverged", "failed", "blocked", "missing"):
+        for state in ("diverged", "failed", "blocked", "stopped", "missing"):
             if getattr(counts, state):
                 parts.append(f"{getattr(counts, state)} {state}")
         lines.append(f"{counts.name} ({counts.sweep_id}): {', '.join(parts)}")
@@ -269,7 +271,7 @@ def _counts(sweep: SweepTrials, statuses: Sequence[str]) -> Counts:
         sweep.sweep_id,
         sweep.name,
         len(sweep.trial_keys),
-        *(statuses.count(status) for status in ("completed", "diverged", "failed", "blocked")),
+        *map(statuses.count, ("completed", "diverged", "failed", "blocked", "stopped")),
     )
 
 

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lnets.errors import NotFoundError, SpecError
 from lnets.results.live import Heartbeat, heartbeats
+from lnets.results.proposals import trial_keys
 from lnets.results.records import SweepTrials, last_exception
 from lnets.results.store import Store
 from lnets.results.tables import (
@@ -18,13 +21,14 @@ from lnets.results.tables import (
     make_table,
     trials_that_count,
 )
-from lnets.specs.identity import resolved_json
+from lnets.specs.identity import resolved_json, sweep_of
 from lnets.specs.load import load_sweep
 from lnets.specs.metrics import KNOWN, find_metric
 from lnets.specs.overrides import paths_in
 from lnets.specs.spec import nearest
-from lnets.specs.sweep import TableSpec
+from lnets.specs.sweep import SweepSpec, TableSpec
 from lnets.sweep.plan import make_plan
+from lnets.sweep.search import plan_so_far
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Status:
             f"  {counts.completed} of {counts.trials} trials completed, "
             f"{counts.diverged} diverged, {counts.failed} failed, "
             + (f"{counts.blocked} blocked, " if counts.blocked else "")
+            + (f"{counts.stopped} stopped, " if counts.stopped else "")
             + f"{counts.missing} missing",
         ]
         lines += [
@@ -103,6 +108,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
                 "diverged": counts.diverged,
                 "failed": counts.failed,
                 "blocked": counts.blocked,
+                "stopped": counts.stopped,
                 "missing": counts.missing,
             }
         )
@@ -166,6 +172,26 @@ def trials_of(store: Store, name: str) -> SweepTrials:
     return _named(store, name)[0]
 
 
+def sweep_named(store: Store, name: str) -> SweepSpec:
+    """A sweep, by its name or id in the store, or its file.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+        SpecError: If the file has mistakes, or an older version has written what the store has.
+    """
+    if _is_file(name):
+        return load_sweep(Path(name))
+    row = _find(store, name)
+    try:
+        return sweep_of(row["spec"])
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise SpecError(
+            f"{store.root}: another version of lnets has stored the sweep `{name}`, which this one "
+            f"cannot read ({reason}); name its file instead."
+        ) from None
+
+
 def _check_layout(
     layout: TableSpec,
     sweeps: Sequence[SweepTrials],
@@ -193,7 +219,7 @@ def _is_file(name: str) -> bool:
 
 def _named(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
     if _is_file(name):
-        plan = make_plan(load_sweep(Path(name)))
+        plan = plan_so_far(load_sweep(Path(name)), store)
         return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
     row = _find(store, name)
     return _trials(row), json.loads(row["spec"])
@@ -211,6 +237,8 @@ def _submissions(store: Store) -> list[dict[str, Any]]:
     latest: dict[str, dict[str, Any]] = {}
     for row in rows:
         latest.setdefault(row["sweep_id"], row)
+    for row in latest.values():
+        row["trial_keys"] = trial_keys(store, json.loads(row["spec"])) or row["trial_keys"]
     return list(latest.values())
 
 
