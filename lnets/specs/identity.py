@@ -8,6 +8,7 @@ from typing import Any
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.needs import needed_by
 from lnets.specs.references import with_references
+from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 
 BEHAVIOUR_VERSION = 4
@@ -24,12 +25,28 @@ def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
 
     Args:
         sweep: What to write.
-        needs: Keys of needed trials by name, each written beside its experiment as `trial_key`.
+        needs: Keys of needed trials by name, each written beside its experiment as `trial_key`;
+            a search has its `study_id` beside its algorithm.
     """
     data = sweep.model_copy(update={"table": sweep.table_layout()}).model_dump(mode="json")
     for name, key in needs.items():
         data["needs"][name]["trial_key"] = key
+    if isinstance(sweep.algorithm, OptunaSpec):
+        data["algorithm"]["study_id"] = study_id(sweep)
     return _canonical(data)
+
+
+def sweep_of(resolved: str) -> SweepSpec:
+    """The sweep that `resolved_json` has written.
+
+    Raises:
+        ValidationError: If an older version wrote what this one does not know.
+    """
+    data = json.loads(resolved)
+    for need in data["needs"].values():
+        need.pop("trial_key", None)
+    data["algorithm"].pop("study_id", None)
+    return SweepSpec.model_validate_json(json.dumps(data))
 
 
 def config_key(experiment: ExperimentSpec) -> str:
@@ -75,6 +92,17 @@ def fusion_key(experiment: ExperimentSpec) -> str:
 def sweep_id(sweep: SweepSpec) -> str:
     """Identity of a sweep: 12 hex digits of the SHA-256 of all that its file says."""
     return _digest(canonical_json(sweep))[:12]
+
+
+def study_id(sweep: SweepSpec) -> str:
+    """Identity of a search: 64 hex digits of all that decides what its sampler proposes.
+
+    How many configurations are asked for is not in there, so a longer search goes on where a
+    shorter one has ended; and neither are names, resources and the table's layout.
+    """
+    data = sweep.model_dump(mode="json", include={"experiment", "needs", "search", "algorithm"})
+    data["algorithm"].pop("configurations")
+    return _digest(f"{BEHAVIOUR_VERSION}\n{sweep.seed_list()}\n{_canonical(data)}")
 
 
 def _canonical(data: dict[str, Any]) -> str:
