@@ -13,6 +13,7 @@ from lnets.nn.fused import Replicas
 from lnets.nn.original import ORIGINAL_PROJECTIONS
 from lnets.nn.projection import Projection, projection
 from lnets.optim import AggMo, row_groups
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.optim import (
     AdamSpec,
     AggMoSpec,
@@ -87,27 +88,17 @@ def build_schedule(
             assert_never(spec)
 
 
-def build_projections(
-    per_update: UpdateProjectionSpec | None,
-    per_epoch: EpochProjectionSpec | None,
-    *,
-    faithful: bool = False,
-) -> ProjectionSchedule:
-    """What projects raw weights during training, and when.
-
-    Args:
-        per_update: What happens after each update; None is nothing.
-        per_epoch: What happens at the start of epochs; None is nothing.
-        faithful: Whether they are those of the original LNets code.
-    """
-    after_update = None if per_update is None else build_projection(per_update, faithful=faithful)
-    if per_epoch is None:
+def build_projections(spec: TrainingSpec) -> ProjectionSchedule:
+    """What projects raw weights during an experiment's training, and when."""
+    update, epoch = spec.per_update_proj, spec.per_epoch_proj
+    after_update = None if update is None else build_projection(update, faithful=spec.faithful)
+    if epoch is None:
         return ProjectionSchedule(per_update=after_update)
     return ProjectionSchedule(
         per_update=after_update,
-        per_epoch=build_projection(per_epoch, faithful=faithful),
-        every_n_epochs=per_epoch.every_n_epochs,
-        reset_optimizer=per_epoch.reset_optimizer,
+        per_epoch=build_projection(epoch, faithful=spec.faithful),
+        every_n_epochs=epoch.every_n_epochs,
+        reset_optimizer=epoch.reset_optimizer,
     )
 
 

@@ -6,11 +6,11 @@ import sys
 
 import typer
 
-from lnets.cli import legacy
-from lnets.cli.commands import app
+from lnets.cli import commands, history, legacy, results, studies
+from lnets.cli.app import app
 from lnets.errors import LnetsError
 
-__all__ = ["legacy", "main"]
+__all__ = ["commands", "history", "legacy", "main", "results", "studies"]
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lnets.cli.commands import app
+from lnets.cli.app import app
 from lnets.cli.files import FaithfulOption, OverrideOption
 from lnets.errors import SpecError
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+import pyarrow.dataset as ds
+from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, StoreError
+from lnets.results import delta
 from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord
 
 SCHEMA_VERSION = 1
@@ -93,7 +94,7 @@ class Store:
         Raises:
             StoreError: If the tables cannot be written; the spool is kept.
         """
-        with self._locked():
+        with self.locked():
             ended = self._ended()
             # A worker may spool a trial again at any moment: what is read here, and deleted below,
             # goes by a name that no worker writes.
@@ -114,8 +115,8 @@ class Store:
 
     def add_sweep(self, record: SweepRecord) -> None:
         """Note a submission."""
-        with self._locked():
-            self._write("sweeps", [record.model_dump()])
+        with self.locked():
+            self.append("sweeps", [record.model_dump()])
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether a sweep has been submitted before."""
@@ -130,22 +131,46 @@ class Store:
 
     def compact(self) -> None:
         """Merge small files, so that reading stays fast."""
-        with self._locked():
+        with self.locked():
             for name in TABLES:
                 if self._exists(name):
-                    self._open(name).optimize.compact()
+                    delta.open_table(self.root / name).optimize.compact()
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a table, as Arrow.
 
         Args:
-            name: `sweeps`, `trials` or `curves`.
+            name: `sweeps`, `trials`, `curves` or `proposals`.
             columns: What to read; None reads all.
 
         Raises:
             StoreError: If the table is damaged.
         """
-        return self._rows(name, columns or TABLES[name].names)
+        return delta.read(self.root / name, TABLES[name], columns or TABLES[name].names)
+
+    def dataset(self, name: str) -> ds.Dataset:
+        """All rows of a table, read when they are asked for.
+
+        Args:
+            name: `sweeps`, `trials`, `curves` or `proposals`.
+
+        Raises:
+            StoreError: If the table is damaged.
+        """
+        return delta.dataset(self.root / name, TABLES[name])
+
+    def version(self, name: str) -> int | None:
+        """Of a table now, by which Delta finds it again later; None if it has no rows."""
+        return delta.open_table(self.root / name).version() if self._exists(name) else None
+
+    def superseded(self) -> list[Path]:
+        """Files of the tables that no version of the last week uses: `compact` has merged them."""
+        return [
+            self.root / name / file
+            for name in TABLES
+            if self._exists(name)
+            for file in delta.open_table(self.root / name).vacuum(dry_run=True)
+        ]
 
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
@@ -185,7 +210,12 @@ class Store:
         return version
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """Nobody else commits while the block runs.
+
+        Raises:
+            StoreError: If the store cannot be written.
+        """
         with contextlib.ExitStack() as stack:
             try:
                 lock = stack.enter_context(open(self.root / ".lock", "w"))
@@ -198,14 +228,11 @@ class Store:
             except (OSError, DeltaError, pa.ArrowException) as error:
                 raise StoreError(f"{self.root}: cannot be written: {error}") from None
 
-    def _path(self, name: str) -> str:
-        return str(self.root / name)
-
     def _spool_file(self, trial_key: str) -> Path:
         return self.spool / f"{trial_key}.json"
 
     def _exists(self, name: str) -> bool:
-        return (self.root / name / "_delta_log").is_dir()
+        return delta.exists(self.root / name)
 
     def _take(self, file: Path) -> TrialRecord | None:
         """A spooled record; a damaged one is set aside, so that it stops no other."""
@@ -216,11 +243,10 @@ class Store:
         return record
 
     def _ended(self) -> Ended:
-        if self._exists("trials"):
-            version = self._open("trials").version()
-            if version != self._seen[0]:
-                rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
-                self._seen = (version, Ended.of(rows))
+        version = self.version("trials")
+        if version is not None and version != self._seen[0]:
+            rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
+            self._seen = (version, Ended.of(rows))
         return self._seen[1]
 
     def _append(self, records: Sequence[TrialRecord]) -> None:
@@ -235,40 +261,20 @@ class Store:
                 for row in record.curve_rows()
             ]
             if rows:
-                self._write("curves", rows)
-        self._write("trials", [record.trial_row() for record in records])
-        version = self._open("trials").version()
+                self.append("curves", rows)
+        self.append("trials", [record.trial_row() for record in records])
+        version = delta.open_table(self.root / "trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
     def _keys_in_curves(self, keys: set[str]) -> set[str]:
-        rows = self._rows("curves", ["trial_key"], [("trial_key", "in", sorted(keys))])
+        among = [("trial_key", "in", sorted(keys))]
+        rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key"], among)
         return set(rows["trial_key"].unique().to_pylist())
 
-    def _open(self, name: str) -> DeltaTable:
-        try:
-            return DeltaTable(self._path(name))
-        except (DeltaError, OSError) as error:
-            raise StoreError(f"{self._path(name)}: cannot be read: {error}") from None
-
-    def _rows(
-        self, name: str, columns: list[str], filters: list[tuple[str, str, Any]] | None = None
-    ) -> pa.Table:
-        if not self._exists(name):
-            return TABLES[name].empty_table().select(columns)
-        # Arrow's own file system: deltalake's calls back into Python from threads, which aborts an
-        # interpreter that is just ending.
-        files = SubTreeFileSystem(self._path(name), LocalFileSystem())
-        try:
-            return self._open(name).to_pyarrow_table(
-                columns=columns, filters=filters, filesystem=files
-            )
-        except (DeltaError, OSError, pa.ArrowException, KeyError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StoreError(f"{self._path(name)}: damaged, cannot be read: {reason}") from None
-
-    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Add rows to a table, while it is locked."""
         table = pa.Table.from_pylist(rows, schema=TABLES[name])
-        write_deltalake(self._path(name), table, mode="append")
+        write_deltalake(str(self.root / name), table, mode="append")
 
 
 def _read(file: Path) -> TrialRecord | None:

@@ -8,7 +8,7 @@ from lnets.errors import NotFoundError
 from lnets.results.plots import draw_trial, trials_to_draw
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
-from lnets.sweep.overview import trials_of
+from lnets.sweep.overview import find_sweep
 
 _KEY_DIGITS = 12
 
@@ -44,4 +44,4 @@ def _keys(store: Store, named: str) -> Sequence[str]:
         found = [key for key in known if key.startswith(named)]
         if found:
             return found
-    return trials_of(store, named).trial_keys
+    return find_sweep(store, named)[0].trial_keys

@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_critic, build_generator
+from lnets.build import build_critic, build_generator, build_projections
 from lnets.functional.transport import dual_value
+from lnets.nn import ProjectionSchedule
 from lnets.specs.gan import GanSpec
 from lnets.tasks.files import below
 from lnets.tasks.products import training_precision
@@ -39,20 +40,17 @@ class Adversaries:
         self.generator = Training(
             [build_generator(spec.generator, shape).to(device)],
             [spec.generator_optim],
-            per_update_proj=None,
-            per_epoch_proj=None,
+            projections=ProjectionSchedule(),
             steps=max(1, steps // spec.critic_steps),
             compiled=compiled,
         )
         self.critic = Training(
             [build_critic(spec.model, shape, faithful=spec.faithful).to(device)],
             [spec.optim],
-            per_update_proj=spec.per_update_proj,
-            per_epoch_proj=spec.per_epoch_proj,
+            projections=build_projections(spec),
             steps=steps,
             # What is compiled cannot be differentiated twice.
             compiled=compiled and spec.gan_type != "WGAN_GP",
-            faithful=spec.faithful,
         )
         self._last_noise = torch.empty(0)
         self._clipped = self._to_clip() if spec.gan_type == "WGAN" else []

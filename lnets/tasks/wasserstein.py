@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_critic, build_distribution
+from lnets.build import build_critic, build_distribution, build_projections
 from lnets.data.distributions import Distribution
 from lnets.functional.transport import check_memory
 from lnets.specs.wasserstein import WassersteinSpec
@@ -106,11 +106,9 @@ class _Run:
         self._training = Training(
             critics,
             [spec.optim for spec in specs],
-            per_update_proj=spec.per_update_proj,
-            per_epoch_proj=spec.per_epoch_proj,
+            projections=build_projections(spec),
             steps=spec.steps,
             compiled=compiled,
-            faithful=spec.faithful,
         )
         self._device = device
         self._precision = training_precision(spec.precision, device)

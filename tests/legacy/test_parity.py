@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.original_gan import BATCH, NOISE, OriginalGan
-from lnets.build import build_classifier, build_critic, build_loss, build_projection
+from lnets.build import (
+    build_classifier,
+    build_critic,
+    build_loss,
+    build_projection,
+    build_projections,
+)
 from lnets.functional.projections import l1_sphere_rows, project_l1_ball_rows, scale_l1_rows
 from lnets.legacy.experiment import import_file
 from lnets.nn import SpectralJacobianPenalty
@@ -57,11 +63,9 @@ def training_of(spec: WassersteinSpec | ClassificationSpec, model: nn.Module) ->
     return Training(
         [model.double()],
         [spec.optim],
-        per_update_proj=spec.per_update_proj,
-        per_epoch_proj=spec.per_epoch_proj,
+        projections=build_projections(spec),
         steps=10**6,
         compiled=False,
-        faithful=spec.faithful,
     )
 
 
