@@ -10,7 +10,9 @@ from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_table
 from lnets.errors import SpecError
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="A sweep, as a YAML file.")]
+SpecFile = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="A sweep, as a YAML file, or a JSON of the original.")
+]
 
 
 @app.command()
@@ -93,7 +95,9 @@ def submit(
 def run(
     experiment: Annotated[
         Path,
-        typer.Argument(metavar="EXPERIMENT", help="One experiment, as a YAML file, or a JSON."),
+        typer.Argument(
+            metavar="EXPERIMENT", help="One experiment, as a YAML file, or a JSON of the original."
+        ),
     ],
     seed: Annotated[
         int | None,
