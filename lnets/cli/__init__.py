@@ -6,11 +6,11 @@ import sys
 
 import typer
 
-from lnets.cli import commands, history, results
+from lnets.cli import commands, history, pictures, results
 from lnets.cli.app import app
 from lnets.errors import LnetsError
 
-__all__ = ["commands", "history", "main", "results"]
+__all__ = ["commands", "history", "main", "pictures", "results"]
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
     Raises:
         NotFoundError: If the store has no such sweep or trial, or nothing of it has finished.
     """
-    trials = trials_to_draw(store, _keys(store, named))
+    trials = trials_to_draw(store, trial_keys(store, named))
     if not trials:
         raise NotFoundError(
             f"{store.root}: no trial of `{named}` has finished; submit it, then draw it."
@@ -38,7 +38,12 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
         yield from draw_trial(trial, folder, pictures)
 
 
-def _keys(store: Store, named: str) -> Sequence[str]:
+def trial_keys(store: Store, named: str) -> Sequence[str]:
+    """The trials that a sweep's name, id or file, or the first digits of a key mean.
+
+    Raises:
+        NotFoundError: If the store has no such sweep or trial.
+    """
     if re.fullmatch(rf"[0-9a-f]{{{_KEY_DIGITS},64}}", named):
         known = store.table("trials", ["trial_key"])["trial_key"].unique().to_pylist()
         found = [key for key in known if key.startswith(named)]
