@@ -93,12 +93,15 @@ class Page:
         """The page as it is printed."""
         return base64.b64decode(self.call("Page.printToPDF")["data"])
 
+    def point(self, x: float, y: float) -> None:
+        """Move the mouse to a place of the window."""
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
     def click(self, x: float, y: float) -> None:
-        """Move the mouse to a place of the window, and click."""
-        place = {"x": x, "y": y}
-        self.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
+        """Click at a place of the window."""
+        self.point(x, y)
         for kind in ("mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **place)
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def press(self, key: str, code: int) -> None:
         """Press a key that is no letter."""

@@ -150,7 +150,9 @@ def best_first(groups: Sequence[Group], metric: str, sign: int) -> list[Group]:
 
 
 def _trial(row: Mapping[str, Any]) -> EndedTrial:
-    metrics = row["measured"] or {}
+    metrics = (
+        row["measured"] if isinstance(row["measured"], dict) else {}
+    )  # text, where none has any
     fields = {name: row[name] for name in EndedTrial.__dataclass_fields__ if name in row}
     return EndedTrial(**fields, metrics={n: v for n, v in metrics.items() if _finite(v)})
 

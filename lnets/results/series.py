@@ -96,6 +96,12 @@ def accuracy_by_epsilon(group: Group) -> dict[str, Band]:
     return bands
 
 
+def norm_of(group: Group) -> str:
+    """The norm in which a group's perturbations are measured; empty where there is none."""
+    config = group.config
+    return config.get("norm") or (config.get("certificate") or {}).get("norm") or ""
+
+
 def _band_of(group: Group, metrics: Mapping[float, str]) -> Band:
     intervals = {size: group.interval(name) for size, name in metrics.items()}
     rows = [(size, one.mean, one.low, one.high, one.n) for size, one in intervals.items() if one]

@@ -21,7 +21,7 @@ from lnets.results.query import connect
 from lnets.results.records import SweepTrials
 from lnets.results.rendering import Grid
 from lnets.results.selected import Selected
-from lnets.results.series import accuracy_by_epsilon, learning_curves
+from lnets.results.series import accuracy_by_epsilon, learning_curves, norm_of
 from lnets.results.store import Store
 from lnets.results.tables import make_table
 from lnets.specs.figures import LANDSCAPES
@@ -155,7 +155,7 @@ def _accuracies(source: _Source, rows: str | None) -> Figure:
             "no trial that is asked for has an accuracy at an epsilon; ask for `certificate` in "
             "the experiment"
         )
-    norms = {(group.config.get("certificate") or {}).get("norm") for group in groups} - {None}
+    norms = set(map(norm_of, groups)) - {""}
     along = f"ε ({norms.pop()})" if len(norms) == 1 else "ε"
     return lines_figure({"accuracy": lines}, along)
 

@@ -93,6 +93,8 @@
     const first = !plot.classList.contains("js-plotly-plot");
     const made = {...layoutOf(layout, color, plot.clientWidth < NARROW), ...size};
     Plotly.react(plot, traces.map((trace) => traceOf(trace, color)), made, SETTINGS);
+    // Names of buttons and figures say more than their icons.
+    for (const icon of document.querySelectorAll("#js-plotly-tester, .modebar svg")) icon.ariaHidden = "true";
     if (first) plot.on("plotly_click", ({points: [point]}) => {
       const {configuration, configurations: many} = point.data.meta ?? {};
       const clicked = configuration ?? many?.[point.pointNumber];

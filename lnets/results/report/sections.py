@@ -10,7 +10,7 @@ from lnets.results.report.parallel import parallel_picture
 from lnets.results.report.picture import Picture, many, unit
 from lnets.results.report.searched import importance_picture, pareto_picture
 from lnets.results.report.values import metric_picture
-from lnets.results.series import accuracy_by_epsilon, learning_curves
+from lnets.results.series import accuracy_by_epsilon, learning_curves, norm_of
 from lnets.results.tables import Sign
 
 _MOST_CURVES = 8
@@ -54,8 +54,7 @@ def _accuracies(groups: Sequence[Group]) -> Iterator[Picture]:
     shown = range(min(len(groups), MOST_LINES))
     norms: dict[str, list[int]] = {}
     for i in shown:
-        norm = (groups[i].config.get("certificate") or {}).get("norm", "")
-        norms.setdefault(norm, []).append(i)
+        norms.setdefault(norm_of(groups[i]), []).append(i)
     for norm, of_norm in norms.items():
         lines = [
             (i, kind, b) for i in of_norm for kind, b in accuracy_by_epsilon(groups[i]).items()
