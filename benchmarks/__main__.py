@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks import (
+    attack,
     certificate,
     evaluation,
     fused,
@@ -20,6 +21,7 @@ from benchmarks.measurement import Measurement, save
 from benchmarks.workloads import WORKLOADS
 
 BENCHES = {
+    "attack": attack.measure,
     "certificate": certificate.measure,
     "evaluation": evaluation.measure,
     "fused": fused.measure,

@@ -9,6 +9,7 @@ from lnets.nn.fused import Replicas
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.gan import GanSpec
 from lnets.specs.load import load_sweep
+from lnets.specs.search import OptunaSpec, RandomSpec
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.sweep.plan import make_plan
 from tests.conftest import REPOSITORY
@@ -18,7 +19,12 @@ SWEEPS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
 
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.name)
 def test_every_configuration_builds(file: Path) -> None:
-    plan = make_plan(load_sweep(file))
+    sweep = load_sweep(file)
+    if isinstance(sweep.algorithm, OptunaSpec):
+        make_plan(sweep)
+        drawn = RandomSpec(type="random", configurations=30)
+        sweep = sweep.model_copy(update={"algorithm": drawn})
+    plan = make_plan(sweep)
     assert plan.sweep.name == file.stem
     assert plan.sweep.description
     assert not plan.skipped

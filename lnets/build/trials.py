@@ -47,21 +47,22 @@ def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
     return experiment, _loaded(generator, own, weights, "gan")
 
 
-def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
+def trained_classifier(weights: Path, field: str) -> tuple[ClassificationSpec, nn.Module]:
     """A classifier's experiment and itself, in evaluation mode.
 
     Args:
         weights: Of the trial.
+        field: What names the trial.
 
     Raises:
         TrialError: If they are not there, are damaged, not a classifier's, or not finite.
     """
-    experiment, tensors = _read(weights, "features", ClassificationSpec, "classification")
+    experiment, tensors = _read(weights, field, ClassificationSpec, "classification")
     shape = experiment.data.image_shape
     classifier = build_classifier(experiment.model, experiment.normalization, shape)
     if experiment.finetune is not None:
         iterate_(classifier, experiment.finetune)
-    return experiment, _loaded(classifier, tensors, weights, "features")
+    return experiment, _loaded(classifier, tensors, weights, field)
 
 
 def iterate_(model: nn.Module, finetune: FinetuneSpec) -> None:

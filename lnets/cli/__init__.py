@@ -6,11 +6,11 @@ import sys
 
 import typer
 
-from lnets.cli import commands, history, pictures, results
+from lnets.cli import commands, history, pictures, results, studies
 from lnets.cli.app import app
 from lnets.errors import LnetsError
 
-__all__ = ["commands", "history", "main", "pictures", "results"]
+__all__ = ["commands", "history", "main", "pictures", "results", "studies"]
 
 
 def main() -> None:

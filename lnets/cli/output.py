@@ -68,7 +68,7 @@ def plan_sizes(plan: "Plan") -> dict[str, int]:
     return {
         "configurations": plan.num_configurations,
         "seeds": len(plan.sweep.seed_list()),
-        "trials": len(plan.trials),
+        "trials": plan.num_configurations * len(plan.sweep.seed_list()),
         "needed": len(plan.needed),
         "skipped": len(plan.skipped),
     }

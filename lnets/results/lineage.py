@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lnets.errors import NotFoundError, SpecError
+from lnets.results.proposals import submissions
 from lnets.results.records import SweepTrials, last_exception
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
@@ -159,10 +160,9 @@ def _starts_from(store: Store, rows: pa.Table, key: str, config: str) -> list[di
 
 def _in_sweeps(store: Store, key: str) -> dict[str, list[str]]:
     """The sweeps that a trial is of, and those that need it with what they call it."""
-    columns = ["name", "sweep_id", "trial_keys", "spec"]
     sweeps = {
         f"{sweep.name} ({sweep.sweep_id})": sweep
-        for sweep in map(SweepTrials.of, store.table("sweeps", columns).to_pylist())
+        for sweep in map(SweepTrials.of, submissions(store))
     }
     return {
         "sweeps": sorted(label for label, sweep in sweeps.items() if key in sweep.trial_keys),

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-Status = Literal["completed", "diverged", "failed", "blocked"]
-"""How a trial ended; `blocked`: it was not run, because what it needs has no result."""
+Status = Literal["completed", "diverged", "failed", "blocked", "stopped"]
+"""How a trial ended; `blocked`: it was not run, because what it needs has no result; `stopped`: it
+was not run to its end, because its configuration was worse than others of the sweep."""
 
 FINISHED = ("completed", "diverged")
 """States that running the trial again would not change."""
@@ -59,7 +60,17 @@ CURVES = pa.schema(
         ("value", pa.float64()),
     ]
 )
-TABLES = {"sweeps": SWEEPS, "trials": TRIALS, "curves": CURVES}
+PROPOSALS = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("number", pa.int64()),
+        ("parameters", pa.string()),
+        ("trial_keys", pa.list_(pa.string())),
+        ("reason", pa.string()),
+        ("proposed_at", TIMESTAMP),
+    ]
+)
+TABLES = {"sweeps": SWEEPS, "trials": TRIALS, "curves": CURVES, "proposals": PROPOSALS}
 
 
 def last_exception(error: str | None) -> str:
@@ -138,6 +149,21 @@ class SweepRecord(_Row):
     host: str
 
 
+class ProposalRecord(_Row):
+    """A configuration that the sampler of a search has proposed."""
+
+    study_id: str
+    number: int
+    """Counted from 0 in each search."""
+    parameters: str
+    """JSON object of what the sampler drew, by parameter; of a list the index."""
+    trial_keys: tuple[str, ...]
+    """One per seed; empty if it is impossible."""
+    reason: str | None
+    """Why it is impossible."""
+    proposed_at: AwareDatetime
+
+
 @dataclass(frozen=True)
 class SweepTrials:
     """A sweep by its trials, whichever submission ran them."""
@@ -166,6 +192,8 @@ class Ended:
     """Keys of those among them that have a result."""
     failed: frozenset[str]
     """Keys of trials that have failed at least once."""
+    stopped: frozenset[str]
+    """Keys of trials that have been stopped at least once."""
     attempts: Mapping[str, int]
     """How often each trial has been tried, or blocked."""
 
@@ -180,7 +208,9 @@ class Ended:
         def ended(*statuses: str) -> frozenset[str]:
             return frozenset(row["trial_key"] for row in rows if row["status"] in statuses)
 
-        return cls(ended(*FINISHED), ended("completed"), ended("failed"), attempts)
+        return cls(
+            ended(*FINISHED), ended("completed"), ended("failed"), ended("stopped"), attempts
+        )
 
     def plus(self, records: Sequence[TrialRecord]) -> "Ended":
         """With further records."""
@@ -192,6 +222,7 @@ class Ended:
             self.finished | more.finished,
             self.completed | more.completed,
             self.failed | more.failed,
+            self.stopped | more.stopped,
             attempts,
         )
 

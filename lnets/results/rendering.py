@@ -205,7 +205,7 @@ def _ranges(numbers: Sequence[int]) -> str:
 def count_text(counts: Counts) -> str:
     """A sweep, and how many of its trials have ended, and how."""
     parts = [f"{counts.completed} of {counts.trials} trials completed"]
-    for state in ("diverged", "failed", "blocked", "missing"):
+    for state in ("diverged", "failed", "blocked", "stopped", "missing"):
         if getattr(counts, state):
             parts.append(f"{getattr(counts, state)} {state}")
     name = f"{counts.name} ({counts.sweep_id})" if counts.sweep_id else counts.name

@@ -22,7 +22,7 @@ _SECONDS = """SELECT of, sum(train_seconds) FROM selected
 GROUP BY of HAVING sum(train_seconds) IS NOT NULL"""
 
 
-ENDINGS = ("completed", "diverged", "failed", "blocked")
+ENDINGS = ("completed", "diverged", "failed", "blocked", "stopped")
 """How trials end, as `Counts` counts them."""
 
 
@@ -37,11 +37,12 @@ class Counts:
     diverged: int
     failed: int
     blocked: int
+    stopped: int
 
     @property
     def missing(self) -> int:
         """Trials that have not ended."""
-        return self.trials - self.completed - self.diverged - self.failed - self.blocked
+        return self.trials - sum(getattr(self, ending) for ending in ENDINGS)
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ class Store:
     def add_sweep(self, record: SweepRecord) -> None:
         """Note a submission."""
         with self.locked():
-            self._write("sweeps", [record.model_dump()])
+            self.append("sweeps", [record.model_dump()])
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether a sweep has been submitted before."""
@@ -140,7 +140,7 @@ class Store:
         """All rows of a table, as Arrow.
 
         Args:
-            name: `sweeps`, `trials` or `curves`.
+            name: `sweeps`, `trials`, `curves` or `proposals`.
             columns: What to read; None reads all.
 
         Raises:
@@ -152,7 +152,7 @@ class Store:
         """All rows of a table, read when they are asked for.
 
         Args:
-            name: `sweeps`, `trials` or `curves`.
+            name: `sweeps`, `trials`, `curves` or `proposals`.
 
         Raises:
             StoreError: If the table is damaged.
@@ -243,11 +243,10 @@ class Store:
         return record
 
     def _ended(self) -> Ended:
-        if self._exists("trials"):
-            version = delta.open_table(self.root / "trials").version()
-            if version != self._seen[0]:
-                rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
-                self._seen = (version, Ended.of(rows))
+        version = self.version("trials")
+        if version is not None and version != self._seen[0]:
+            rows = self.table("trials", ["trial_key", "status", "attempt"]).to_pylist()
+            self._seen = (version, Ended.of(rows))
         return self._seen[1]
 
     def _append(self, records: Sequence[TrialRecord]) -> None:
@@ -262,8 +261,8 @@ class Store:
                 for row in record.curve_rows()
             ]
             if rows:
-                self._write("curves", rows)
-        self._write("trials", [record.trial_row() for record in records])
+                self.append("curves", rows)
+        self.append("trials", [record.trial_row() for record in records])
         version = delta.open_table(self.root / "trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
@@ -272,7 +271,8 @@ class Store:
         rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key"], among)
         return set(rows["trial_key"].unique().to_pylist())
 
-    def _write(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def append(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """Add rows to a table, while it is locked."""
         table = pa.Table.from_pylist(rows, schema=TABLES[name])
         write_deltalake(str(self.root / name), table, mode="append")
 

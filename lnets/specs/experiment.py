@@ -17,6 +17,28 @@ class ExperimentSpec(Spec):
 
     task: str
     """What a trial does."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]:
+        """What a finished trial reports; by the first, configurations are compared by default."""
+
+    @abstractmethod
+    def why_alone(self) -> str | None:
+        """The reason why trials must be trained one by one; None if they need not."""
+
+    def why_not_shared(self, workers: int) -> str | None:
+        """The reason why so many processes cannot train one trial together; None if they can.
+
+        Args:
+            workers: More than one.
+        """
+        return f"trials of {self.task} are trained by one process"
+
+
+class TrainingSpec(ExperimentSpec):
+    """What the experiments have that train a network."""
+
     model: ModelSpec
     """What is trained."""
     optim: OptimSpec
@@ -34,22 +56,9 @@ class ExperimentSpec(Spec):
 
     @property
     @abstractmethod
-    def metrics(self) -> dict[str, Metric]:
-        """What a finished trial reports; by the first, configurations are compared by default."""
-
-    @property
-    @abstractmethod
     def input_batch(self) -> Shape:
         """Shape of what the model is given in a training step."""
 
     def why_alone(self) -> str | None:
-        """The reason why trials must be trained one by one; None if they need not."""
+        """What cannot be stacked is trained by itself."""
         return self.model.why_not_stacked()
-
-    def why_not_shared(self, workers: int) -> str | None:
-        """The reason why so many processes cannot train one trial together; None if they can.
-
-        Args:
-            workers: More than one.
-        """
-        return f"trials of {self.task} are trained by one process"

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.data import ImagesSpec
 from lnets.specs.distributions import GanSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.image_models import InfoGanDiscriminatorSpec
 from lnets.specs.layers import (
     BjorckConvSpec,
@@ -85,7 +85,7 @@ class QualitySpec(Spec):
     """Held-out images of each side; of real ones, at most those held out."""
 
 
-class GanSpec(ExperimentSpec):
+class GanSpec(TrainingSpec):
     """Train a generator of images against a critic of Wasserstein distances."""
 
     task: Literal["gan"]

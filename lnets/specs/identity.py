@@ -5,7 +5,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.needs import needed_by
+from lnets.specs.references import with_references
+from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 
 BEHAVIOUR_VERSION = 4
@@ -22,12 +25,28 @@ def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
 
     Args:
         sweep: What to write.
-        needs: Keys of needed trials by name, each written beside its experiment as `trial_key`.
+        needs: Keys of needed trials by name, each written beside its experiment as `trial_key`;
+            a search has its `study_id` beside its algorithm.
     """
     data = sweep.model_copy(update={"table": sweep.table_layout()}).model_dump(mode="json")
     for name, key in needs.items():
         data["needs"][name]["trial_key"] = key
+    if isinstance(sweep.algorithm, OptunaSpec):
+        data["algorithm"]["study_id"] = study_id(sweep)
     return _canonical(data)
+
+
+def sweep_of(resolved: str) -> SweepSpec:
+    """The sweep that `resolved_json` has written.
+
+    Raises:
+        ValidationError: If an older version wrote what this one does not know.
+    """
+    data = json.loads(resolved)
+    for need in data["needs"].values():
+        need.pop("trial_key", None)
+    data["algorithm"].pop("study_id", None)
+    return SweepSpec.model_validate_json(json.dumps(data))
 
 
 def config_key(experiment: ExperimentSpec) -> str:
@@ -40,12 +59,30 @@ def trial_key(experiment: ExperimentSpec, seed: int) -> str:
     return _digest(f"{BEHAVIOUR_VERSION}\n{seed}\n{canonical_json(experiment)}")
 
 
+def need_keys(sweep: SweepSpec) -> dict[str, str]:
+    """Keys of the trials that a sweep needs, by name, in an order in which they can run."""
+    keys: dict[str, str] = {}
+    for name in needed_by(sweep.needs, sweep.needs):
+        need = sweep.needs[name]
+        keys[name] = trial_key(with_keys(need.experiment, keys), need.seed)
+    return keys
+
+
+def with_keys(experiment: ExperimentSpec, keys: Mapping[str, str]) -> ExperimentSpec:
+    """An experiment with keys instead of the names of needs."""
+    if not keys:
+        return experiment  # as of most sweeps, of which some have very many
+    return with_references(experiment, lambda to: keys.get(to, to))
+
+
 def fusion_key(experiment: ExperimentSpec) -> str:
     """Equal for experiments that can be trained side by side, if their networks can at all.
 
     They differ in learning rate, size of the weight decay and clipping at most: all else decides
     shapes or what is computed.
     """
+    if not isinstance(experiment, TrainingSpec):
+        return _digest(canonical_json(experiment))
     optim = experiment.optim
     alike = {"lr": 1.0, "weight_decay": float(optim.weight_decay > 0), "max_grad_norm": None}
     common = experiment.model_copy(update={"optim": optim.model_copy(update=alike)})
@@ -55,6 +92,17 @@ def fusion_key(experiment: ExperimentSpec) -> str:
 def sweep_id(sweep: SweepSpec) -> str:
     """Identity of a sweep: 12 hex digits of the SHA-256 of all that its file says."""
     return _digest(canonical_json(sweep))[:12]
+
+
+def study_id(sweep: SweepSpec) -> str:
+    """Identity of a search: 64 hex digits of all that decides what its sampler proposes.
+
+    How many configurations are asked for is not in there, so a longer search goes on where a
+    shorter one has ended; and neither are names, resources and the table's layout.
+    """
+    data = sweep.model_dump(mode="json", include={"experiment", "needs", "search", "algorithm"})
+    data["algorithm"].pop("configurations")
+    return _digest(f"{BEHAVIOUR_VERSION}\n{sweep.seed_list()}\n{_canonical(data)}")
 
 
 def _canonical(data: dict[str, Any]) -> str:

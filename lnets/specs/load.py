@@ -9,6 +9,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from lnets.errors import Problem, SpecError
+from lnets.specs.all_trials import with_all_trials
 from lnets.specs.experiments import EXPERIMENT, AnyExperiment
 from lnets.specs.need_files import write_out
 from lnets.specs.references import references
@@ -37,7 +38,7 @@ _WORDS: dict[str, Any] = {
 
 
 def load_sweep(file: FilePath) -> SweepSpec:
-    """Read a sweep, and those that it needs trials of.
+    """Read a sweep, and those whose trials it needs or takes.
 
     Raises:
         SpecError: With every mistake that can be found.
@@ -67,7 +68,7 @@ def load_experiment(file: FilePath) -> AnyExperiment:
 
 
 def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
-    """Read a sweep; `through` are the files of those that need it."""
+    """Read a sweep; `through` are the files of those that name it."""
     document = _document(file)
     data = document.data
     through = (*through, file.resolve())
@@ -75,14 +76,15 @@ def _load_sweep(file: FilePath, through: tuple[FilePath, ...]) -> SweepSpec:
     def read(other: str) -> SweepSpec:
         if (file.parent / other).resolve() in through:
             circle = " → ".join(path.name for path in (*through, file.parent / other))
-            raise SpecError(f"sweeps must not need each other in a circle, got {circle}")
+            raise SpecError(f"sweeps must not name each other in a circle, got {circle}")
         return _load_sweep(file.parent / other, through)
 
-    if isinstance(data.get("needs"), dict):
-        needs, problems = write_out(data["needs"], read)
-        if problems:
-            raise document.error((("needs", *path), message) for path, message in problems)
-        data = {**data, "needs": needs}
+    for part, write in (("needs", write_out), ("search", with_all_trials)):
+        if isinstance(data.get(part), dict):
+            written, problems = write(data[part], read)
+            if problems:
+                raise document.error(((part, *path), message) for path, message in problems)
+            data = {**data, part: written}
     return _read(document, data, SweepSpec, TypeAdapter(SweepSpec))
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from lnets.specs.attacks import ATTACK_TYPES, EvaluationSpec
+
 
 class Metric(NamedTuple):
     """What a person must know of a metric to read a table."""
@@ -114,10 +116,62 @@ VALIDATION = {
         "1",
         "higher",
     ),
+    "validation_adversarial_accuracy": Metric(
+        "share of validation images that stay classified correctly when they are attacked as "
+        "training images are, by the weights kept",
+        "1",
+        "higher",
+    ),
     "epoch": Metric("after which the weights kept were", "epochs", None),
 }
 CERTIFIED = "certified_accuracy@"
 """What a metric begins with that is the certified accuracy at an epsilon."""
+ADVERSARIAL = "adversarial_accuracy@"
+"""What a metric begins with that is the accuracy under all attacks at an epsilon."""
+_ADVERSARIAL = Metric(
+    "share of test images that are classified correctly, and stay so whatever attack is tried with "
+    "perturbations of at most that size",
+    "1",
+    "higher",
+)
+ATTACK_SECONDS = {"attack_seconds": Metric("wall time of all attacks", "s", "lower")}
+AT_EPSILON = {
+    "accuracy": Metric(
+        "share of test images that are classified correctly, and stay so under this attack with "
+        "perturbations of at most that size",
+        "1",
+        "higher",
+    ),
+    "success_rate": Metric(
+        "share of the correctly classified test images that this attack turns", "1", "lower"
+    ),
+    "defense_rate": Metric(
+        "share of the correctly classified test images that this attack does not turn",
+        "1",
+        "higher",
+    ),
+}
+"""What is known of an attack at an epsilon: `pgd_accuracy@0.1`."""
+OF_ATTACK = {
+    "lower_quartile_distance": Metric(
+        "a quarter of the perturbations that succeed are no larger", "pixels", "higher"
+    ),
+    "median_distance": Metric(
+        "half of the perturbations that succeed are no larger", "pixels", "higher"
+    ),
+    "upper_quartile_distance": Metric(
+        "three quarters of the perturbations that succeed are no larger", "pixels", "higher"
+    ),
+    "queries": Metric("images classified per image attacked", "images", "lower"),
+    "seconds": Metric("wall time of the attack", "s", "lower"),
+    "failures": Metric(
+        "images at an epsilon where the attack has returned what is no attack: no numbers, or a "
+        "perturbation that is too large; its figures there are left out",
+        "images",
+        "lower",
+    ),
+}
+"""What is known of an attack: `pgd_queries`."""
 
 
 QUALITY = {
@@ -165,7 +219,9 @@ GAN = {
 
 DERIVED = {"seconds_per_step": Metric("training seconds per step", "s", "lower")}
 """Metrics that tables and queries compute from others."""
-KNOWN = WASSERSTEIN | CLASSIFICATION | VALIDATION | QUALITY | FEATURES | GAN | DERIVED
+KNOWN = (
+    WASSERSTEIN | CLASSIFICATION | VALIDATION | ATTACK_SECONDS | QUALITY | FEATURES | GAN | DERIVED
+)
 """Metrics of all tasks that have one name."""
 
 
@@ -178,8 +234,25 @@ def certified_metrics(epsilons: Sequence[str]) -> dict[str, Metric]:
     return {f"{CERTIFIED}{epsilon}": _CERTIFIED for epsilon in epsilons}
 
 
+def attack_metrics(evaluation: EvaluationSpec) -> dict[str, Metric]:
+    """What attacks report."""
+    epsilons = [str(epsilon) for epsilon in evaluation.epsilons]
+    known = {f"{ADVERSARIAL}{epsilon}": _ADVERSARIAL for epsilon in epsilons} | ATTACK_SECONDS
+    for attack in evaluation.attacks:
+        for name, metric in AT_EPSILON.items():
+            known |= {f"{attack.type}_{name}@{epsilon}": metric for epsilon in epsilons}
+        known |= {f"{attack.type}_{name}": metric for name, metric in OF_ATTACK.items()}
+    return known
+
+
 def find_metric(name: str) -> Metric | None:
     """What is known of a metric of any task."""
-    if name.startswith(CERTIFIED):
-        return _CERTIFIED
+    for prefix, metric in ((CERTIFIED, _CERTIFIED), (ADVERSARIAL, _ADVERSARIAL)):
+        if name.startswith(prefix):
+            return metric
+    for attack in ATTACK_TYPES:
+        of_attack = name.removeprefix(f"{attack}_")
+        if of_attack != name:
+            kind, at, _ = of_attack.partition("@")
+            return AT_EPSILON.get(kind) if at else OF_ATTACK.get(kind)
     return KNOWN.get(name)

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -28,8 +28,10 @@ from lnets.specs.search import (
     Domain,
     GridSpec,
     IntRangeSpec,
-    LogUniformRangeSpec,
-    UniformRangeSpec,
+    ends,
+    finite_values,
+    ranges_in,
+    variants,
 )
 from lnets.specs.spec import Broken, Path, nearest, show
 from lnets.specs.wording import worded
@@ -58,15 +60,6 @@ def grid(search: dict[str, Domain]) -> Iterator[Overrides]:
         for key, value in zip(search, combination, strict=True):
             overrides |= assignments(key, value)
         yield overrides
-
-
-def finite_values(domain: Domain) -> tuple[Any, ...]:
-    """All values of a list or of a range of whole numbers."""
-    if isinstance(domain, tuple):
-        return domain
-    assert isinstance(domain, IntRangeSpec)
-    low, high = domain.int_
-    return tuple(range(low, high + 1, domain.step))
 
 
 def _seed_rules(sweep: SweepSpec) -> Iterator[Broken]:
@@ -113,8 +106,9 @@ def _search_rules(sweep: SweepSpec) -> Iterator[Broken]:
                     yield here, f"`{path}` is set already by `{other}`; keep one of them"
             seen.append(path)
         yield from _shape_rules(here, domain, len(split_paths(key)))
-        if isinstance(sweep.algorithm, GridSpec) and isinstance(
-            domain, (UniformRangeSpec, LogUniformRangeSpec)
+        ranges = ranges_in(domain)
+        if isinstance(sweep.algorithm, GridSpec) and not all(
+            isinstance(one, IntRangeSpec) for one in ranges.values()
         ):
             yield (
                 here,
@@ -286,14 +280,7 @@ def _mistakes(
 
 def _values_to_try(domain: Domain) -> list[tuple[Path, Any]]:
     """Each listed value with its place, or both ends of a range."""
-    match domain:
-        case tuple():
-            return [((i,), value) for i, value in enumerate(domain)]
-        case IntRangeSpec():
-            return [(("int", i), end) for i, end in enumerate(domain.int_)]
-        case UniformRangeSpec():
-            return [(("uniform", i), end) for i, end in enumerate(domain.uniform)]
-        case LogUniformRangeSpec():
-            return [(("log_uniform", i), end) for i, end in enumerate(domain.log_uniform)]
-        case _:
-            assert_never(domain)
+    if isinstance(domain, tuple):
+        return [((i,), one) for i, value in enumerate(domain) for one in variants(value, ends)]
+    (name,) = domain.model_fields_set - {"step"}
+    return [((name.rstrip("_"), i), end) for i, end in enumerate(ends(domain))]

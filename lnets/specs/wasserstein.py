@@ -6,7 +6,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
@@ -15,7 +15,7 @@ from lnets.specs.point_cloud import PointCloudSpec
 from lnets.specs.spec import Broken, rule_broken, show
 
 
-class WassersteinSpec(ExperimentSpec):
+class WassersteinSpec(TrainingSpec):
     """Bound the Wasserstein-1 distance between two distributions by training a Lipschitz critic."""
 
     task: Literal["wasserstein"]

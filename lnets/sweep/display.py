@@ -61,7 +61,7 @@ class Display:
             f"{len(progress.running)} running",
             f"{progress.failed} failed",
         ]
-        for state in ("blocked", "diverged"):
+        for state in ("blocked", "diverged", "stopped"):
             if getattr(progress, state):
                 parts.append(f"{getattr(progress, state)} {state}")
         if progress.best is not None:

@@ -16,11 +16,13 @@ from lnets.results.live import Live
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
 from lnets.specs.identity import BEHAVIOUR_VERSION, resolved_json
+from lnets.specs.search import OptunaSpec
 from lnets.sweep.grouping import make_groups
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import Group, Runner
 from lnets.sweep.schedule import Schedule
+from lnets.sweep.search import Search
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +31,14 @@ _LIBRARIES = ("lnets", "torch", "ray", "numpy", "pydantic", "optuna", "deltalake
 
 
 def missing(plan: Plan, ended: Ended) -> list[Trial]:
-    """Trials of a plan that have not finished, and what these need; failed ones are among them."""
-    left = {t.trial_key: t for t in plan.everything if t.trial_key not in ended.finished}
+    """Trials of a plan that have not finished, and what these need; failed ones are among them.
+
+    Those that a search has stopped are not; what it will ask for yet is not known.
+    """
+    done = ended.finished
+    if isinstance(plan.sweep.algorithm, OptunaSpec):
+        done |= ended.stopped
+    left = {t.trial_key: t for t in plan.everything if t.trial_key not in done}
     wanted = required([t for t in plan.trials if t.trial_key in left], left)
     return [t for key, t in left.items() if key in wanted]
 
@@ -43,6 +51,7 @@ def submit(
     changed: Callable[[], None] = lambda: None,
     interrupted: threading.Event | None = None,
     dashboard: str | None = None,
+    search: Search | None = None,
 ) -> None:
     """Run what a plan is missing and commit it, each trial once.
 
@@ -54,6 +63,7 @@ def submit(
         changed: Called after each change of `progress`.
         interrupted: Once set, no further trial starts.
         dashboard: Address that `status` shows while the sweep runs.
+        search: Of a sweep whose configurations depend on results; None begins it.
 
     Raises:
         SpecError: If a trial needs more memory than the sweep allows.
@@ -64,14 +74,16 @@ def submit(
     commit = code_commit()
     store.commit()
     ended = store.ended()
-    trials = missing(plan, ended)
+    if search is None and isinstance(plan.sweep.algorithm, OptunaSpec):
+        search = Search(plan.sweep, store)
+    trials = [] if search else missing(plan, ended)
     grouped = make_groups(trials, plan.sweep.resources, runner.workers, ended.failed)
     live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
     live.beat(())
-    if trials or not store.has_sweep(plan.sweep_id):
+    if trials or (search and search.pending) or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
     with _writer(store, live, progress):
-        schedule = Schedule(plan, grouped, store, commit, progress, changed)
+        schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
         groups = schedule if interrupted is None else _until(interrupted, schedule)
         runner.run(groups, schedule)
     store.compact()

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lnets.errors import SpecError
+from lnets.results import proposals
 from lnets.results.garbage import Garbage, find_garbage, remove
 from lnets.results.lineage import keys_in
 from lnets.results.live import heartbeats
@@ -41,6 +42,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "diverged": counts.diverged,
             "failed": counts.failed,
             "blocked": counts.blocked,
+            "stopped": counts.stopped,
             "missing": counts.missing,
             "best": _best(selected, i, json.loads(one["spec"])),
             "train_seconds": seconds.get(i, 0.0),
@@ -56,7 +58,7 @@ def brief(row: dict[str, Any]) -> dict[str, str]:
     values = (
         ", ".join(value_text(value) for value in best["configuration"].values()) if best else ""
     )
-    states = ("diverged", "failed", "blocked", "missing")
+    states = ("diverged", "failed", "blocked", "stopped", "missing")
     others = [f"{row[state]} {state}" for state in states if row[state]]
     return {
         "name": row["name"],
@@ -98,11 +100,8 @@ def collect_garbage(store: Store, drop: Sequence[str], *, really: bool) -> list[
         if sweep_id in alive:
             raise SpecError(f"--drop {name}: it is running; stop it first")
     with store.locked():
-        kept = [
-            row
-            for row in store.table("sweeps").to_pylist()
-            if row["sweep_id"] not in dropped.values()
-        ]
+        every = proposals.submissions(store)
+        kept = [row for row in every if row["sweep_id"] not in dropped.values()]
         keys = {key for row in kept for key in (*row["trial_keys"], *keys_in(row["spec"]))}
         garbage = find_garbage(store, keys)
         if really:

@@ -17,8 +17,10 @@ from lnets.results.query import connect
 from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.identity import resolved_json
+from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
@@ -26,6 +28,7 @@ from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
+from lnets.sweep.search import Search, plan_so_far
 
 
 def submit_here(
@@ -43,16 +46,21 @@ def submit_here(
     """
     store = Store(folder, create=True)
     store.commit()
+    search = Search(plan.sweep, store) if isinstance(plan.sweep.algorithm, OptunaSpec) else None
+    plan = plan_so_far(plan.sweep, store) if search else plan
     to_run = missing(plan, store.ended())
     progress = Progress.of(plan, len(plan.everything) - len(to_run))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
-    if to_run:
-        _run(plan, store, runner, progress)
+    if search.pending if search else to_run:
+        _run(plan, store, runner, progress, search)
     else:
         _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
-        submit(plan, store, InProcessRunner(), progress)
+        submit(plan, store, InProcessRunner(), progress, search=search)
+    if search:
+        plan = plan_so_far(plan.sweep, store)
+        _say("\n".join(search.summary()))
     table = make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
@@ -77,13 +85,18 @@ def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> d
 
 
 def _run(
-    plan: Plan, store: Store, runner: Literal["ray", "in-process"], progress: Progress
+    plan: Plan,
+    store: Store,
+    runner: Literal["ray", "in-process"],
+    progress: Progress,
+    search: Search | None,
 ) -> None:
     display = Display(plan.sweep.name, progress)
     if runner == "in-process":
         _check_in_process(plan)
         with _interruptible() as interrupted, display.shown():
-            submit(plan, store, InProcessRunner(), progress, display.changed, interrupted)
+            here = InProcessRunner()
+            submit(plan, store, here, progress, display.changed, interrupted, search=search)
         return
     _say("starting Ray …")
     from lnets.sweep.ray_runner import RayRunner
@@ -93,8 +106,16 @@ def _run(
             _say(f"Ray dashboard: {ray_runner.dashboard}{_login()}")
         # Ray sets a signal handler of its own when it starts, so ours comes after.
         with _interruptible() as interrupted, display.shown():
-            dashboard = ray_runner.dashboard
-            submit(plan, store, ray_runner, progress, display.changed, interrupted, dashboard)
+            submit(
+                plan,
+                store,
+                ray_runner,
+                progress,
+                display.changed,
+                interrupted,
+                ray_runner.dashboard,
+                search,
+            )
 
 
 def _check_in_process(plan: Plan) -> None:
@@ -111,7 +132,8 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    if any(trial.experiment.precision != "float32" for trial in plan.everything):
+    trained = [t.experiment for t in plan.everything if isinstance(t.experiment, TrainingSpec)]
+    if any(experiment.precision != "float32" for experiment in trained):
         import torch
 
         from lnets.tasks.products import training_precision

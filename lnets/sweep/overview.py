@@ -7,16 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lnets.errors import NotFoundError
+from pydantic import ValidationError
+
+from lnets.errors import NotFoundError, SpecError
+from lnets.results import proposals
 from lnets.results.live import Heartbeat, heartbeats
 from lnets.results.records import SweepTrials, last_exception
 from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
-from lnets.specs.identity import resolved_json
+from lnets.specs.identity import resolved_json, sweep_of
 from lnets.specs.load import load_sweep
 from lnets.specs.spec import nearest
+from lnets.specs.sweep import SweepSpec
 from lnets.sweep.plan import make_plan
+from lnets.sweep.search import plan_so_far
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class Status:
             f"  {counts.completed} of {counts.trials} trials completed, "
             f"{counts.diverged} diverged, {counts.failed} failed, "
             + (f"{counts.blocked} blocked, " if counts.blocked else "")
+            + (f"{counts.stopped} stopped, " if counts.stopped else "")
             + f"{counts.missing} missing",
         ]
         lines += [
@@ -107,10 +113,30 @@ def find_sweep(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
         SpecError: If the file has mistakes.
     """
     if is_file(name):
-        plan = make_plan(load_sweep(Path(name)))
+        plan = plan_so_far(load_sweep(Path(name)), store)
         return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
     row = find_submission(store, name)
     return SweepTrials.of(row), json.loads(row["spec"])
+
+
+def sweep_named(store: Store, name: str) -> SweepSpec:
+    """A sweep, by its name or id in the store, or its file.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+        SpecError: If the file has mistakes, or an older version has written what the store has.
+    """
+    if is_file(name):
+        return load_sweep(Path(name))
+    row = find_submission(store, name)
+    try:
+        return sweep_of(row["spec"])
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"]
+        raise SpecError(
+            f"{store.root}: another version of lnets has stored the sweep `{name}`, which this one "
+            f"cannot read ({reason}); name its file instead."
+        ) from None
 
 
 def is_file(name: str) -> bool:
@@ -120,9 +146,9 @@ def is_file(name: str) -> bool:
 
 def submissions(store: Store) -> list[dict[str, Any]]:
     """The latest submission of each sweep, the latest first."""
-    rows = store.table("sweeps").sort_by([("submitted_at", "descending")]).to_pylist()
+    rows = proposals.submissions(store)
     latest: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row["submitted_at"], reverse=True):
         latest.setdefault(row["sweep_id"], row)
     return list(latest.values())
 

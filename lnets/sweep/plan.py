@@ -1,6 +1,7 @@
 """A sweep as trials: content-addressed, so that what the store holds is not run again."""
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -8,10 +9,11 @@ from pydantic import ValidationError
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
 from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.identity import config_key, sweep_id, trial_key
-from lnets.specs.needs import bad_references, needed_by
+from lnets.specs.identity import config_key, need_keys, sweep_id, trial_key, with_keys
+from lnets.specs.needs import bad_references
 from lnets.specs.overrides import Overrides, apply_overrides, dotted
-from lnets.specs.references import references, with_references
+from lnets.specs.references import references
+from lnets.specs.search import OptunaSpec
 from lnets.specs.spec import show
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.samplers import propose
@@ -55,6 +57,7 @@ class Plan:
     needs: Mapping[str, str]
     """Keys of all trials that are needed, by name."""
     num_configurations: int
+    """Of a search as many as it may come to."""
     skipped: tuple[Skipped, ...]
 
     @property
@@ -70,30 +73,80 @@ class Plan:
         return SweepTrials(self.sweep_id, self.sweep.name, keys, self.needs)
 
 
-def make_plan(sweep: SweepSpec) -> Plan:
-    """Resolve a sweep into trials; the same sweep gives the same plan.
+class Planner:
+    """Turns configurations of a sweep into trials.
 
     Names of needs give way to the keys of their trials first, which so become part of the identity
     of all that use them.
+
+    Args:
+        sweep: Whose configurations they are.
     """
-    named = _named_trials(sweep)
-    configurations, skipped = _configurations(sweep, named)
-    short = _short_names(list(sweep.search))
+
+    def __init__(self, sweep: SweepSpec) -> None:
+        self.sweep = sweep
+        self.named = _named_trials(sweep)
+        """The trial of each need."""
+        self._keys = {name: trial.trial_key for name, trial in self.named.items()}
+        self._short = _short_names(list(sweep.search))
+
+    def resolve(self, overrides: Overrides) -> ExperimentSpec | Skipped:
+        """The experiment of a configuration, or why there is none."""
+        sweep = self.sweep
+        try:
+            experiment = apply_overrides(sweep.experiment, overrides)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            return Skipped(overrides, detail["msg"])
+        workers = sweep.resources.workers
+        reason = experiment.why_not_shared(workers) if workers > 1 else None
+        if reason is not None:
+            return Skipped(overrides, f"resources.workers must be 1, because {reason}")
+        wrong = next(bad_references(experiment, sweep.needs), None)
+        if wrong is not None:
+            return Skipped(overrides, f"{dotted(wrong[0])} {wrong[1]}")
+        return with_keys(experiment, self._keys)
+
+    def trial(self, experiment: ExperimentSpec, config: str, seed: int, at: Overrides) -> Trial:
+        """A resolved configuration, whose key is `config`, with one seed."""
+        label = _label(self.sweep.name, at, seed, self._short)
+        return _trial(experiment, config, seed, self.sweep.name, label, self.named)
+
+    def needed(self, trials: Sequence[Trial] | None) -> dict[str, Trial]:
+        """Those of needs that trials use, by key, each after those that it uses; None: all."""
+        known = {trial.trial_key: trial for trial in _labelled(self.named, self.sweep)}
+        if trials is None:
+            return known
+        known |= {trial.trial_key: trial for trial in trials}
+        used = {key for each in required(trials, known) for key in known[each].needs}
+        return {key: trial for key, trial in known.items() if key in used}
+
+
+def make_plan(sweep: SweepSpec, chosen: Iterable[Overrides] = ()) -> Plan:
+    """Resolve a sweep into trials; the same sweep gives the same plan.
+
+    Args:
+        sweep: What is asked.
+        chosen: Configurations that a search has come to; of other sweeps they are known without.
+    """
+    planner = Planner(sweep)
+    configurations, skipped = _configurations(planner, itertools.chain(propose(sweep), chosen))
     trials = tuple(
-        _trial(experiment, key, seed, sweep.name, _label(sweep.name, overrides, seed, short), named)
+        planner.trial(experiment, key, seed, overrides)
         for seed in sweep.seed_list()
         for key, (experiment, overrides) in configurations.items()
     )
-    own = {trial.trial_key: trial for trial in trials}
-    known = {trial.trial_key: trial for trial in _labelled(named, sweep)} | own
-    needed = {key for each in required(trials, known) for key in known[each].needs}
+    own = {trial.trial_key for trial in trials}
+    search = sweep.algorithm if isinstance(sweep.algorithm, OptunaSpec) else None
+    # A search may come to use any of them.
+    needed = planner.needed(None if search else trials)
     return Plan(
         sweep,
         sweep_id(sweep),
         trials,
-        tuple(trial for key, trial in known.items() if key in needed and key not in own),
-        {name: trial.trial_key for name, trial in named.items() if trial.trial_key in needed},
-        len(configurations),
+        tuple(trial for key, trial in needed.items() if key not in own),
+        {n: trial.trial_key for n, trial in planner.named.items() if trial.trial_key in needed},
+        search.configurations if search else len(configurations),
         tuple(skipped),
     )
 
@@ -101,9 +154,10 @@ def make_plan(sweep: SweepSpec) -> Plan:
 def _named_trials(sweep: SweepSpec) -> dict[str, Trial]:
     """The trial of each need, in an order in which they can run."""
     found: dict[str, Trial] = {}
-    for name in needed_by(sweep.needs, sweep.needs):
+    keys = need_keys(sweep)
+    for name in keys:
         need = sweep.needs[name]
-        experiment = _resolved(need.experiment, found)
+        experiment = with_keys(need.experiment, keys)
         key = config_key(experiment)
         found[name] = _trial(experiment, key, need.seed, f"{sweep.name}.{name}", "", found)
     return found
@@ -121,42 +175,23 @@ def _labelled(named: Mapping[str, Trial], sweep: SweepSpec) -> list[Trial]:
 
 
 def _configurations(
-    sweep: SweepSpec, named: Mapping[str, Trial]
+    planner: Planner, proposed: Iterable[Overrides]
 ) -> tuple[dict[str, tuple[ExperimentSpec, Overrides]], list[Skipped]]:
     """Configurations by their keys, with what makes them differ, and those that are impossible."""
     found: dict[str, tuple[ExperimentSpec, Overrides]] = {}
     skipped = []
-    workers = sweep.resources.workers
-    for overrides in propose(sweep):
-        try:
-            experiment = apply_overrides(sweep.experiment, overrides)
-        except ValidationError as error:
-            detail = error.errors(include_url=False)[0]
-            skipped.append(Skipped(overrides, detail["msg"]))
-            continue
-        reason = experiment.why_not_shared(workers) if workers > 1 else None
-        if reason is not None:
-            skipped.append(Skipped(overrides, f"resources.workers must be 1, because {reason}"))
-            continue
-        wrong = next(bad_references(experiment, sweep.needs), None)
-        if wrong is not None:
-            skipped.append(Skipped(overrides, f"{dotted(wrong[0])} {wrong[1]}"))
-            continue
-        experiment = _resolved(experiment, named)
-        found.setdefault(config_key(experiment), (experiment, overrides))
-    if not found:
+    for overrides in proposed:
+        experiment = planner.resolve(overrides)
+        if isinstance(experiment, Skipped):
+            skipped.append(experiment)
+        else:
+            found.setdefault(config_key(experiment), (experiment, overrides))
+    if not found and skipped and not isinstance(planner.sweep.algorithm, OptunaSpec):
         raise SpecError(
-            f"{sweep.name}: no configuration of `search` is possible; for example "
+            f"{planner.sweep.name}: no configuration of `search` is possible; for example "
             f"{show(skipped[0].overrides)}: {skipped[0].reason}"
         )
     return found, skipped
-
-
-def _resolved(experiment: ExperimentSpec, named: Mapping[str, Trial]) -> ExperimentSpec:
-    """With keys instead of names."""
-    if not named:
-        return experiment  # as of most sweeps, of which some have very many
-    return with_references(experiment, lambda to: named[to].trial_key if to in named else to)
 
 
 def _trial(

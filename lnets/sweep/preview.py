@@ -16,6 +16,7 @@ from lnets.sweep.driver import missing
 from lnets.sweep.grouping import make_groups, why_alone
 from lnets.sweep.overview import Need
 from lnets.sweep.plan import Plan, Skipped, expected_seconds
+from lnets.sweep.search import plan_so_far
 
 _STATES = {
     "completed": "trained already",
@@ -45,6 +46,8 @@ class Preview:
     """Groups of trials to run, each trained at once by one worker of a machine like this."""
     alone: tuple[str, ...]
     """Reasons why some are trained one by one."""
+    to_come: int
+    """Configurations that a search has yet to propose."""
     skipped: tuple[Skipped, ...]
     expected_train_seconds: float | None
     """Of all trials to run together; None where the store knows nothing of them."""
@@ -67,6 +70,8 @@ class Preview:
         if self.to_run:
             lines.append(f"training time of these: {_duration(self.expected_train_seconds)}")
             lines.append(f"groups, each trained at once: {self.groups}")
+        if self.to_come:
+            lines.append(f"proposed as results come in: up to {self.to_come} configurations")
         lines += [f"one by one: {reason}" for reason in self.alone]
         lines += [f"  {label}" for label in self.to_run]
         lines += [
@@ -84,6 +89,7 @@ def preview(plan: Plan, folder: Path) -> Preview:
         ended, known = Ended.of([]), {}
     else:
         ended, known = store.ended(), mean_train_seconds(store)
+        plan = plan_so_far(plan.sweep, store)
     to_run = missing(plan, ended)
     keys = {trial.trial_key for trial in to_run}
     own = [trial.label for trial in plan.trials if trial.trial_key in keys]
@@ -97,12 +103,13 @@ def preview(plan: Plan, folder: Path) -> Preview:
         plan.sweep_id,
         plan.num_configurations,
         len(plan.sweep.seed_list()),
-        len(plan.trials),
+        plan.num_configurations * len(plan.sweep.seed_list()),
         len(plan.trials) - len(own),
         _needs(plan, keys, ended),
         tuple(own),
         len(make_groups(to_run, resources, workers, ended.failed)),
         tuple(dict.fromkeys(reason for reason in reasons if reason is not None)),
+        plan.num_configurations - len({trial.config_key for trial in plan.trials}),
         plan.skipped,
         sum(seconds[key] for key in keys) if keys <= seconds.keys() else None,
     )

@@ -25,6 +25,7 @@ class Progress:
     diverged: int = 0
     failed: int = 0
     blocked: int = 0
+    stopped: int = 0
     running: dict[str, str] = field(default_factory=dict)
     """Trials at work: key and label."""
     best: float | None = None
@@ -49,7 +50,7 @@ class Progress:
     @property
     def ended(self) -> int:
         """Trials that this submission has ended."""
-        return self.completed + self.diverged + self.failed + self.blocked
+        return self.completed + self.diverged + self.failed + self.blocked + self.stopped
 
     @property
     def left(self) -> int:
@@ -73,6 +74,8 @@ class Progress:
                 case "blocked":
                     self.blocked += 1
                     self.last_error = f"blocked: {group.label}: {result.error}"
+                case "stopped":
+                    self.stopped += 1
                 case "diverged":
                     self.diverged += 1
                 case "completed":

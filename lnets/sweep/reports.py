@@ -53,8 +53,7 @@ def write_report(store: Store, named: str, file: Path | None) -> Path:
         NotFoundError: If the store has no such sweep.
         SpecError: If the file cannot be written.
     """
-    row = find_submission(store, named)
-    return _write(file, store, row, None)
+    return _write(store, named, file, None)
 
 
 def watch_report(store: Store, named: str, file: Path | None) -> Iterator[Path]:
@@ -74,12 +73,12 @@ def watch_report(store: Store, named: str, file: Path | None) -> Iterator[Path]:
         NotFoundError: If the store has no such sweep.
         SpecError: If the file cannot be written.
     """
-    row = find_submission(store, named)
+    sweep_id = find_submission(store, named)["sweep_id"]
     written = None
-    while any(live.sweep_id == row["sweep_id"] for live in heartbeats(store.root)):
+    while any(live.sweep_id == sweep_id for live in heartbeats(store.root)):
         version = store.version("trials")
         if version != written:
-            yield _write(file, store, row, _RELOAD_SECONDS)
+            yield _write(store, named, file, _RELOAD_SECONDS)
             written = version
         time.sleep(_LOOK_SECONDS)
 
@@ -128,7 +127,8 @@ def report_of(store: Store, row: dict[str, Any]) -> Report:
     )
 
 
-def _write(file: Path | None, store: Store, row: dict[str, Any], reload: int | None) -> Path:
+def _write(store: Store, named: str, file: Path | None, reload: int | None) -> Path:
+    row = find_submission(store, named)  # anew each time: a search asks for more trials as it goes
     file = file or Path(f"{row['name']}.html")
     page = to_html(report_of(store, row), reload_seconds=reload)
     try:
@@ -205,7 +205,7 @@ def _notes(
 def _failures(groups: Sequence[Group]) -> Iterator[Failure]:
     for group in groups:
         for trial in group.trials:
-            if trial.status != "completed":
+            if trial.status not in ("completed", "stopped"):
                 error = trial.error or ""
                 reason = last_exception(error) or "its loss was not finite"
                 details = error if error.strip() != reason else ""

@@ -1,14 +1,17 @@
 """Which groups may run now, and which never will: trials wait for those that they need."""
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from lnets.results.records import Status
 from lnets.results.store import Store
 from lnets.specs.identity import canonical_json
+from lnets.sweep.grouping import make_groups
 from lnets.sweep.plan import Plan, Trial
 from lnets.sweep.progress import Progress, Watcher
 from lnets.sweep.runner import Group, Job, Result, record_without_result
+from lnets.sweep.search import Search
 
 _ENDINGS = {
     "failed": "has failed (trial {}); submitting again tries it again",
@@ -30,6 +33,8 @@ class Schedule(Watcher):
         commit: Of the code.
         progress: Kept up to date.
         changed: Called after each change of `progress`.
+        search: Brings further trials as results come in.
+        workers: Groups that run at the same time.
     """
 
     def __init__(
@@ -40,28 +45,34 @@ class Schedule(Watcher):
         commit: str | None,
         progress: Progress,
         changed: Callable[[], None],
+        search: Search | None = None,
+        workers: int = 1,
     ) -> None:
         super().__init__(progress, store, changed)
         self._plan = plan
+        self._search, self._workers = search, workers
+        self._planned = {trial.trial_key for group in groups for trial in group}
+        self._places = itertools.count()
         self._commit = commit
         self._attempts = store.ended().attempts
         self._statuses: dict[str, Status] = {}
         self._ready: list[tuple[int, tuple[Trial, ...]]] = []
         self._waiting: dict[tuple[str, ...], list[tuple[int, tuple[Trial, ...]]]] = {}
-        for place, group in enumerate(groups):
-            self._waiting.setdefault(group[0].needs, []).append((place, group))
-        self._settle()
+        self._add(groups)
+        if search is not None:
+            progress.done, progress.needed = 0, frozenset()
+            self._count(search)
 
     def __iter__(self) -> Iterator[Group | None]:
         return self
 
     def __next__(self) -> Group | None:
-        while self._ready:
+        while self._ready or self._searched():
             trials = self._left(heapq.heappop(self._ready)[1])
             if trials:
                 return self._group(trials)
             self._settle()
-        if self._waiting:
+        if self._waiting or (self._search is not None and not self._search.over):
             return None
         raise StopIteration
 
@@ -69,7 +80,46 @@ class Schedule(Watcher):
         """Every trial of a group is in the spool; others may run now, or never."""
         super().ended(group, results)
         self._statuses |= {result.trial_key: result.status for result in results}
+        if self._search is not None:
+            self._search.heard(results)
         self._settle()
+
+    def _add(self, groups: Sequence[tuple[Trial, ...]]) -> None:
+        for group in groups:
+            self._waiting.setdefault(group[0].needs, []).append((next(self._places), group))
+        self._settle()
+
+    def _searched(self) -> bool:
+        """Whether the search has brought what can run now."""
+        while self._search is not None and not self._ready:
+            trials = self._search.more()
+            for trial, reason in self._search.candidates.take_stopped():
+                self._stop(trial, reason)
+            needed = self._search.planner.needed(trials)
+            fresh = {
+                trial.trial_key: trial
+                for trial in (*needed.values(), *trials)
+                if trial.trial_key not in self._planned | self._store.seen.finished
+            }
+            self._planned |= set(fresh)
+            own = {trial.trial_key for trial in trials}
+            self._progress.needed |= fresh.keys() - own
+            self._count(self._search)
+            resources, failed = self._plan.sweep.resources, self._store.seen.failed
+            self._add(make_groups(list(fresh.values()), resources, self._workers, failed))
+            if not trials:
+                break
+        return bool(self._ready)
+
+    def _count(self, search: Search) -> None:
+        self._progress.done += search.candidates.take_found()
+        self._progress.total = search.total + len(self._progress.needed)
+
+    def _stop(self, trial: Trial, reason: str) -> None:
+        if trial.trial_key in self._store.seen.stopped | self._store.seen.finished:
+            self._progress.done += 1
+        else:
+            self._end([trial], "stopped", reason)
 
     def _settle(self) -> None:
         """Look again at what waits."""
@@ -98,10 +148,12 @@ class Schedule(Watcher):
         status = self._status(key)
         assert status is not None
         reason = f"needs `{name}`, which {_ENDINGS[status].format(key)}"
+        self._end(trials, "blocked", reason)
+
+    def _end(self, trials: Sequence[Trial], status: Status, reason: str) -> None:
+        """Trials that are not run end like others."""
         group = self._group(trials)
-        records = [
-            record_without_result(job, group.device, "blocked", reason) for job in group.jobs
-        ]
+        records = [record_without_result(job, group.device, status, reason) for job in group.jobs]
         for record in records:
             self._store.put(record)
         self.ended(group, [Result.of(record) for record in records])

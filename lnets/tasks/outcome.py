@@ -19,5 +19,10 @@ class Outcome:
     """`diverged`: the loss or a weight stopped being finite, and training ended there."""
     metrics: dict[str, float]
     """Metrics of the finished trial; of a diverged one only what it cost."""
-    model: nn.Module
-    """The trained network."""
+    model: nn.Module | None
+    """The trained network; None where nothing is trained."""
+
+    @property
+    def seconds(self) -> float:
+        """Of training; where nothing is trained, of attacks."""
+        return self.metrics.get("train_seconds", self.metrics.get("attack_seconds", 0.0))

@@ -9,6 +9,7 @@ import torch
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.gan import GanSpec
+from lnets.specs.robustness import RobustnessSpec
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks import classification, gan, wasserstein
 from lnets.tasks.files import NO_FILES, TrialFiles
@@ -74,6 +75,11 @@ def _train(
             return classification.train(
                 classifiers, seeds, device=device, report=report, compiled=compiled, files=files
             )
+        case RobustnessSpec():
+            from lnets.tasks import robustness  # seconds of imports
+
+            attacked = [e for e in experiments if isinstance(e, RobustnessSpec)]
+            return robustness.evaluate(attacked, seeds, device=device, files=files)
         case GanSpec():
             gans = [e for e in experiments if isinstance(e, GanSpec)]
             return gan.train(

@@ -67,7 +67,11 @@ def page(tmp_path: Path, tiny: dict[str, Any]) -> str:
         "type": "grid",
         "objectives": [{"maximize": "tightness"}, {"minimize": "train_seconds"}],
     }
-    store = fill(tmp_path / "store", plan_of(tiny), ends={0: "failed", 4: "diverged", 5: "blocked"})
+    store = fill(
+        tmp_path / "store",
+        plan_of(tiny),
+        ends={0: "failed", 4: "diverged", 5: "blocked", 7: "stopped"},
+    )
     return to_html(report_of(store, find_submission(store, "tiny")))
 
 

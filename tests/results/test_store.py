@@ -81,7 +81,7 @@ def test_a_commit_killed_anywhere_is_finished_by_the_next(
     store.commit()
     for key in ("b", "c"):
         store.put(record(key))
-    write = Store._write
+    write = Store.append
 
     def killed_write(self: Store, name: str, rows: list[dict[str, Any]]) -> None:
         if when == f"before {name}":
@@ -92,7 +92,7 @@ def test_a_commit_killed_anywhere_is_finished_by_the_next(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_write", killed_write)
+        patch.setattr(Store, "append", killed_write)
         if when == "before unlink":
             patch.setattr(Path, "unlink", killed_unlink)
         with pytest.raises(Killed):

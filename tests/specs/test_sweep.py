@@ -86,3 +86,21 @@ def test_every_field_is_described() -> None:
         if field != "type" and "description" not in value
     ]
     assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    ("inside", "message"),
+    [
+        ({"int": [3, 1]}, "0.bjorck_iter.int must have low < high, got [3, 1]"),
+        ({"int": [0, 3]}, "model.linear.bjorck_iter should be greater than or equal to 1, got 0"),
+        ({"uniform": [1, 2]}, "a grid needs a list of values, got a continuous range"),
+        ({"int": [1, 3], "by": 2}, "0.bjorck_iter.by"),
+    ],
+)
+def test_ranges_inside_listed_values_are_checked(
+    tiny: dict[str, Any], inside: dict[str, Any], message: str
+) -> None:
+    tiny["search"] = {"model.linear": [{"type": "bjorck", "bjorck_iter": inside}]}
+    with pytest.raises(ValidationError) as raised:
+        SweepSpec.model_validate_json(json.dumps(tiny))
+    assert message in " ".join(str(raised.value).split())

@@ -147,7 +147,7 @@ def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
 ) -> None:
     plan = make_plan(SweepSpec.model_validate_json(json.dumps(tiny)))
     store = Store(tmp_path / "store", create=True)
-    write_table = Store._write
+    write_table = Store.append
 
     def full(self: Store, name: str, found: list[dict[str, Any]]) -> None:
         if name != "sweeps":
@@ -155,7 +155,7 @@ def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
         write_table(self, name, found)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "_write", full)
+        patch.setattr(Store, "append", full)
         with pytest.raises(StoreError, match="no space left"):
             submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
     assert len(list(store.spool.iterdir())) == 4

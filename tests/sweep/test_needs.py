@@ -124,7 +124,7 @@ def test_only_what_is_missing_is_needed(tuning: dict[str, Any]) -> None:
 
     def left(*finished: Any) -> list[Any]:
         keys = frozenset(trial.trial_key for trial in finished)
-        return missing(plan, Ended(keys, keys, frozenset(), {}))
+        return missing(plan, Ended(keys, keys, frozenset(), frozenset(), {}))
 
     assert left() == [first, second, uses_first, uses_second]
     assert left(uses_first, uses_second) == []

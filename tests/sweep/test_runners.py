@@ -136,6 +136,19 @@ class RunnerContract:
         names = Counter(row["name"] for row in rows(store))
         assert names == {"tuning": 2, "tuning.first": 1, "tuning.second": 1, "other": 1}
 
+    def test_a_search_runs_to_its_end_and_once(
+        self, runner: Runner, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        algorithm = {"type": "optuna", "configurations": 8, "parallel": 3}
+        search = {"optim.lr": {"log_uniform": [1e-3, 1e-1]}}
+        spec = sweep(tiny, search=search, algorithm=algorithm)
+        progress = run(spec, store, runner)
+        assert (progress.completed + progress.stopped, progress.left) == (16, 0)
+        found = rows(store)
+        assert len({row["trial_key"] for row in found}) == len(found) == 16
+        assert run(spec, store, runner).ended == 0
+        assert rows(store) == found
+
     def test_what_needs_a_failed_trial_is_blocked_until_that_completes(
         self, runner: Runner, store: Store, tuning: dict[str, Any]
     ) -> None:

@@ -1,0 +1,201 @@
+"""A search: proposes configurations as results come in, and goes on from what the store has."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from lnets.errors import SpecError, StoreError
+from lnets.results.proposals import Proposals, tried
+from lnets.results.records import ProposalRecord
+from lnets.results.store import Store
+from lnets.specs.identity import study_id
+from lnets.specs.search import OptunaSpec
+from lnets.specs.spec import show
+from lnets.specs.sweep import SweepSpec
+from lnets.sweep.candidates import Candidate, Candidates
+from lnets.sweep.plan import Plan, Planner, Trial, make_plan
+from lnets.sweep.runner import Result
+from lnets.sweep.samplers import Sampling, export
+from lnets.sweep.spaces import Space
+
+# Proposals per configuration that is asked for, after which a search in which nearly nothing is
+# possible gives up.
+_MOST_PROPOSALS = 20
+
+
+class Search:
+    """What a driver asks for trials while it runs a sweep whose algorithm is `optuna`.
+
+    Proposals are noted in the store before they run; what has been told to the sampler at the n-th
+    is how all up to the (n − parallel)-th have ended. So a search that starts again tells the same
+    and gets the same.
+
+    Args:
+        sweep: What is searched.
+        store: Where proposals and results are.
+    """
+
+    def __init__(self, sweep: SweepSpec, store: Store) -> None:
+        assert isinstance(sweep.algorithm, OptunaSpec)
+        self.sweep = sweep
+        self.planner = Planner(sweep)
+        self._store = store
+        self._algorithm = sweep.algorithm
+        self._sampling = Sampling(sweep)
+        self._proposals = Proposals(store, study_id(sweep))
+        self.candidates = Candidates(self.planner, store)
+        self.candidates.load(key for p in self._proposals.all() for key in p.trial_keys)
+        self._told = 0
+        self._exhausted = False
+        self._ready: list[Trial] = []
+
+    @property
+    def total(self) -> int:
+        """Trials of the whole search, as far as is known."""
+        left = self._algorithm.configurations - self.candidates.different if self._wants() else 0
+        return (self.candidates.different + left) * len(self.sweep.seed_list())
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are trials to run."""
+        self._fill()
+        return bool(self._ready)
+
+    @property
+    def over(self) -> bool:
+        """Whether all has ended that was asked for."""
+        return not self._wants() and self.candidates.judged(len(self.candidates.every))
+
+    def more(self) -> list[Trial]:
+        """Trials that can run now, each given out once; some may follow when others end."""
+        self._fill()
+        ready, self._ready = self._ready, []
+        return ready
+
+    def heard(self, results: Sequence[Result]) -> None:
+        """Trials have ended."""
+        self.candidates.heard(results)
+
+    def summary(self) -> list[str]:
+        """What was found, for a person: of several objectives the whole front."""
+        every = self.candidates.every
+        while self._told < len(every) and every[self._told].verdict is not None:
+            self._tell()
+        best = [every[number] for number in self._sampling.best()]
+        head = f"{self.sweep.name}: {self.candidates.different} configurations searched"
+        if len(self.sweep.objectives()) > 1:
+            head += f"; {len(best)} of them are the front, which no other beats in all objectives"
+        return [f"{head}:", *map(self._line, sorted(best, key=self._rank))]
+
+    def _line(self, one: Candidate) -> str:
+        assert one.verdict is not None
+        names = [objective.metric for objective in self.sweep.objectives()]
+        values = (f"{name} {v:.6g}" for name, v in zip(names, one.verdict.values, strict=True))
+        label = one.trials[0].label.removeprefix(f"{self.sweep.name} ").rpartition(" seed=")[0]
+        return f"  {', '.join(values)}: {label}"
+
+    def _rank(self, one: Candidate) -> float:
+        assert one.verdict is not None
+        first = one.verdict.values[0]
+        return first if self.sweep.objectives()[0].minimize else -first
+
+    def _fill(self) -> None:
+        self._ready += self.candidates.to_run()
+        while self._wants():
+            if not self.candidates.judged(
+                len(self.candidates.every) - self._algorithm.parallel + 1
+            ):
+                return
+            self._propose()
+            self._ready += self.candidates.to_run()
+
+    def _wants(self) -> bool:
+        return (
+            not self._exhausted
+            and self.candidates.different < self._algorithm.configurations
+            and len(self.candidates.every) < _MOST_PROPOSALS * self._algorithm.configurations
+        )
+
+    def _propose(self) -> None:
+        number = len(self.candidates.every)
+        while self._told <= number - self._algorithm.parallel:
+            self._tell()
+        # Another driver may be at the same search.
+        with self._store.locked():
+            known = self._proposals.all()
+            recorded = json.loads(known[number].parameters) if number < len(known) else None
+            parameters = self._sampling.ask(recorded)
+            if parameters is None:
+                self._exhausted = True
+                return
+            candidate = self.candidates.add(parameters)
+            if recorded is None:
+                self._proposals.add(_record(study_id(self.sweep), candidate))
+
+    def _tell(self) -> None:
+        verdict = self.candidates.every[self._told].verdict
+        assert verdict is not None
+        self._sampling.tell(self._told, verdict)
+        self._told += 1
+
+
+def plan_so_far(sweep: SweepSpec, store: Store | None) -> Plan:
+    """All that a sweep asks for; of a search what it has proposed so far."""
+    if store is None or not isinstance(sweep.algorithm, OptunaSpec):
+        return make_plan(sweep)
+    space = Space(sweep.search)
+    drawn = [json.loads(proposal.parameters) for proposal in _tried(sweep, store)]
+    return make_plan(sweep, [space.overrides(parameters) for parameters in drawn])
+
+
+def export_study(sweep: SweepSpec, store: Store, file: Path) -> None:
+    """Write a search as an Optuna study into an SQLite file.
+
+    Args:
+        sweep: Whose search it is.
+        store: Where its proposals and results are.
+        file: Where to; replaced if it is there.
+
+    Raises:
+        SpecError: If the sweep is no search.
+    """
+    if not isinstance(sweep.algorithm, OptunaSpec):
+        raise SpecError(
+            f"{sweep.name}: only sweeps with algorithm: {{type: optuna}} are Optuna studies, got "
+            f"{show(sweep.algorithm.type)}; its results are in `lnets-sweep table` and `query`."
+        )
+    if not os.access(file.parent, os.W_OK):
+        raise StoreError(f"{file}: cannot be written; name a file in a folder that can.")
+    candidates = Candidates(Planner(sweep), store)
+    tried_now = _tried(sweep, store)
+    candidates.load((key for p in tried_now for key in p.trial_keys), ("failed", "blocked"))
+    for proposal in tried_now:
+        candidates.add(json.loads(proposal.parameters))
+    candidates.to_run()
+    export(
+        file,
+        sweep,
+        [
+            (one.parameters, one.verdict, [trial.trial_key for trial in one.trials])
+            for one in candidates.every
+        ],
+    )
+
+
+def _tried(sweep: SweepSpec, store: Store) -> list[ProposalRecord]:
+    assert isinstance(sweep.algorithm, OptunaSpec)
+    proposals = Proposals(store, study_id(sweep)).all()
+    return tried(proposals, sweep.algorithm.configurations)
+
+
+def _record(study: str, candidate: Candidate) -> ProposalRecord:
+    return ProposalRecord(
+        study_id=study,
+        number=candidate.number,
+        parameters=json.dumps(candidate.parameters),
+        trial_keys=tuple(trial.trial_key for trial in candidate.trials),
+        reason=candidate.reason,
+        proposed_at=datetime.now(UTC),
+    )

@@ -1,0 +1,86 @@
+"""A search goes on after its driver was killed, and two drivers share one."""
+
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from lnets.results.store import Store
+from tests.conftest import wait_for
+from tests.sweep.searching import proposals, rows
+from tests.sweep.test_driver import ended, start
+
+Write = Callable[..., Path]
+
+
+def tuned(tiny: dict[str, Any]) -> dict[str, Any]:
+    tiny["experiment"] |= {"steps": 50, "log_every": 50}
+    return {
+        **tiny,
+        "search": {"optim.lr": {"log_uniform": [1e-3, 1e-1]}},
+        "algorithm": {"type": "optuna", "configurations": 12, "parallel": 2},
+        "seeds": 3,
+        # One by one, so that every result is the same to the last digit.
+        "resources": {"fuse": "off"},
+    }
+
+
+@pytest.mark.slow
+def test_a_search_whose_driver_is_killed_again_and_again(
+    tiny: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    spec = write(tuned(tiny))
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    chance = random.Random(0)
+    for _ in range(2):
+        before = ended(killed)
+        driver = start(spec, killed, "--runner", "in-process")
+        wait_for(lambda b=before: len(ended(killed)) > len(b))
+        with pytest.raises(subprocess.TimeoutExpired):
+            driver.wait(timeout=chance.uniform(0, 0.3))
+        driver.kill()
+        driver.communicate()
+    for store in (killed, whole):
+        driver = start(spec, store, "--runner", "in-process")
+        _, errors = driver.communicate(timeout=200)
+        assert driver.returncode == 0, errors
+    assert proposals(Store(killed)) == proposals(Store(whole))
+    assert rows(Store(killed)).keys() == rows(Store(whole)).keys()
+
+
+@pytest.mark.slow
+def test_two_drivers_at_one_search(tiny: dict[str, Any], write: Write, tmp_path: Path) -> None:
+    spec, store = write(tuned(tiny)), tmp_path / "store"
+    Store(store, create=True)
+    drivers = [start(spec, store, "--runner", "in-process") for _ in range(2)]
+    for driver in drivers:
+        _, errors = driver.communicate(timeout=250)
+        assert driver.returncode == 0, errors
+        assert "12 configurations searched" in errors
+    assert len({row["config_key"] for row in rows(Store(store)).values()}) == 12
+    assert len(proposals(Store(store))) >= 12
+
+
+def test_the_study_of_a_search_is_written_for_optuna(
+    tiny: dict[str, Any], write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from lnets.cli import app
+
+    data = tuned(tiny) | {"algorithm": {"type": "optuna", "configurations": 3}}
+    spec, out = write(data), tmp_path / "study.db"
+    where = ["--store", str(tmp_path / "store")]
+    app(["submit", str(spec), "--runner", "in-process", *where], standalone_mode=False)
+    for name in ("tiny", str(spec)):
+        app(["study", name, "--out", str(out), *where], standalone_mode=False)
+        study = optuna.load_study(study_name=None, storage=f"sqlite:///{out}")
+        assert study.metric_names == ["wasserstein_estimate"]
+        assert len(study.trials) == 3
+        for trial in study.trials:
+            known = rows(Store(tmp_path / "store"))
+            ran = [known[key] for key in trial.user_attrs["trial_keys"] if key in known]
+            assert {f'"lr":{trial.params["optim.lr"]}' in row["config"] for row in ran} == {True}
+    assert f"wrote {out}" in capsys.readouterr().err
