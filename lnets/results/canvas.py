@@ -21,17 +21,18 @@ _LAST_MILLISECONDS = 2000
 _MOST_BESIDE = 7
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str = "") -> Figure:
     """An empty figure.
 
     Args:
         width: In inches.
         height: In inches.
-        title: Above everything, of one line or more.
+        title: Above everything, of one line or more; empty for none.
     """
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=10)
     return figure
 
 
