@@ -59,7 +59,9 @@ def trained_classifier(weights: Path, field: str) -> tuple[ClassificationSpec, n
     """
     experiment, tensors = _read(weights, field, ClassificationSpec)
     shape = experiment.data.image_shape
-    classifier = build_classifier(experiment.model, experiment.normalization, shape)
+    classifier = build_classifier(
+        experiment.model, experiment.normalization, shape, faithful=experiment.faithful
+    )
     if experiment.finetune is not None:
         iterate_(classifier, experiment.finetune)
     return experiment, _loaded(classifier, tensors, weights, field)
