@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_table
 from lnets.errors import SpecError
 
@@ -21,13 +22,12 @@ def validate(
 
     Example: lnets-sweep validate sweeps/*.yaml
     """
-    from lnets.specs.load import load_sweep
     from lnets.sweep.plan import make_plan
 
     found, mistakes = [], []
     for spec in specs:
         try:
-            plan = make_plan(load_sweep(spec))
+            plan = make_plan(sweep_in(spec))
         except SpecError as error:
             mistakes.append(str(error))
         else:
@@ -47,11 +47,10 @@ def plan(spec: SpecFile, store: StoreOption = DEFAULT_STORE, as_json: JsonOption
 
     Example: lnets-sweep plan sweeps/absolute_value.yaml
     """
-    from lnets.specs.load import load_sweep
     from lnets.sweep.plan import make_plan
     from lnets.sweep.preview import preview
 
-    shown = preview(make_plan(load_sweep(spec)), store)
+    shown = preview(make_plan(sweep_in(spec)), store)
     if as_json:
         print_json(shown.to_json())
     else:
@@ -66,17 +65,18 @@ def submit(
         Literal["ray", "in-process"],
         typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
     ] = "ray",
+    overrides: OverrideOption = None,
+    faithful: FaithfulOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what the store lacks of a sweep, then print its table.
 
     Example: lnets-sweep submit sweeps/absolute_value.yaml
     """
-    from lnets.specs.load import load_sweep
     from lnets.sweep.local import submit_here
     from lnets.sweep.plan import make_plan
 
-    made = make_plan(load_sweep(spec))
+    made = make_plan(sweep_in(spec, overrides, faithful=faithful))
     table, progress = submit_here(made, store, runner)
     print_table(table, made.sweep.name, "json" if as_json else "terminal")
     if progress.failed or progress.blocked:
@@ -92,20 +92,25 @@ def submit(
 @app.command()
 def run(
     experiment: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT", help="One experiment, as a YAML file.")
+        Path,
+        typer.Argument(metavar="EXPERIMENT", help="One experiment, as a YAML file, or a JSON."),
     ],
-    seed: Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything random.")] = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, max=2**31 - 1, help="Of everything random; 0, or what a JSON says."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
+    overrides: OverrideOption = None,
+    faithful: FaithfulOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run one experiment with one seed, here and without Ray.
 
     Example: lnets-sweep run experiment.yaml --seed 1
     """
-    from lnets.specs.load import load_experiment
     from lnets.sweep.local import run_here
 
-    result = run_here(load_experiment(experiment), experiment.stem, seed, store)
+    result = run_here(trial_in(experiment, seed, overrides, faithful=faithful), store)
     if as_json:
         print_json(result)
     else:

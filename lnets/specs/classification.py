@@ -18,6 +18,7 @@ from lnets.specs.metrics import (
     Metric,
     attack_metrics,
     certified_metrics,
+    unproven,
 )
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
@@ -122,12 +123,12 @@ class ClassificationSpec(TrainingSpec):
         known = certified_metrics(list(self.certified_epsilons())) | CLASSIFICATION
         if self.evaluation is not None:
             known |= attack_metrics(self.evaluation)
-        if not self.data.has_validation:
-            return known
         reported = {"validation_adversarial_accuracy": self.adversarial is not None}
         certified = "validation_certified_accuracy"
         reported[certified] = self.selection is not None and self.selection.metric == certified
-        return known | {k: v for k, v in VALIDATION.items() if reported.get(k, True)}
+        if self.data.has_validation:
+            known |= {k: v for k, v in VALIDATION.items() if reported.get(k, True)}
+        return unproven(known) if self.faithful else known
 
     def certified_epsilons(self) -> dict[str, float]:
         """By the names that they have in metrics: those of the certificate and the attacks."""
@@ -210,6 +211,13 @@ class ClassificationSpec(TrainingSpec):
                 "selection out"
             )
             yield ("selection",), message
+        elif (
+            self.faithful
+            and self.selection is not None
+            and self.selection.metric == "validation_certified_accuracy"
+        ):
+            message = "must be another one with faithful, under which nothing is certified"
+            yield ("selection", "metric"), message
         elif (
             self.selection is not None
             and self.selection.metric == "validation_adversarial_accuracy"

@@ -1,15 +1,17 @@
 """One experiment: all that determines a trial except its seed."""
 
 from abc import abstractmethod
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from lnets.specs.layers import BCOPConvSpec, OrthogonalLinearSpec
 from lnets.specs.metrics import Metric
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import OptimSpec, Precision
 from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
-from lnets.specs.spec import Spec
+from lnets.specs.spec import Spec, rule_broken
 
 
 class ExperimentSpec(Spec):
@@ -49,10 +51,30 @@ class TrainingSpec(ExperimentSpec):
     """How raw weights are projected at the start of epochs; null leaves them."""
     log_every: int = Field(100, ge=1)
     """Steps between two points of the learning curve."""
+    faithful: bool = False
+    """Whether layers and projections are those of the original LNets code where those give other
+    numbers (`docs/from-the-original.md`). Nothing is then proven or certified. `safe_scaling` of
+    bjorck then chooses between √(out·in) and no scale at all."""
     precision: Precision = "float32"
     """In what the large products of training are computed: `bf16` is faster where the processor or
     GPU has it, and refused elsewhere. Weights, what keeps them orthonormal and every bound stay
     in float32 and float64."""
+
+    @model_validator(mode="after")
+    def _faithful_layers_are_those_of_the_original(self) -> Self:
+        if not self.faithful:
+            return self
+        rule = "must be a layer that the original has where faithful is true, got"
+        remedy = "use a bjorck layer, or leave faithful out"
+        found = ((name, getattr(self.model, name, None)) for name in ("linear", "conv"))
+        problems = [
+            (("model", name, "type"), f"{rule} {layers.type}; {remedy}")
+            for name, layers in found
+            if isinstance(layers, (OrthogonalLinearSpec, BCOPConvSpec))
+        ]
+        if problems:
+            raise rule_broken(*problems)
+        return self
 
     @property
     @abstractmethod

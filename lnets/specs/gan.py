@@ -132,7 +132,7 @@ class GanSpec(TrainingSpec):
         """What a trial reports."""
         known = dict(QUALITY) if self.quality is not None else {}
         known |= FEATURES if self.features is not None else {}
-        if self.gan_type == "LWGAN":
+        if self.gan_type == "LWGAN" and not self.faithful:
             known["lipschitz_upper_bound"] = WASSERSTEIN["lipschitz_upper_bound"]
         return known | GAN
 
@@ -207,6 +207,9 @@ class GanSpec(TrainingSpec):
                     f"{show(value)}"
                 )
                 yield (name,), message
+        if self.faithful and self.quality is not None:
+            message = "must be null with faithful, under which nothing is proven"
+            yield ("quality",), message
 
     def _bad_critics(self) -> Iterator[Broken]:
         yield from bad_critic(self.model, self.data.image_shape)

@@ -1,9 +1,11 @@
 """Every metric that a task reports: its name, its unit, which way is better."""
 
-from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
 
 from lnets.specs.attacks import ATTACK_TYPES, EvaluationSpec
+
+_T = TypeVar("_T")
 
 
 class Metric(NamedTuple):
@@ -65,6 +67,16 @@ WASSERSTEIN = {
         "lower",
     ),
 }
+
+FAITHFUL = {
+    "test_dual": Metric(
+        "dual value on held-out samples, divided by no Lipschitz constant: what the original "
+        "reports",
+        "output units",
+        "higher",
+    )
+}
+"""What the critic of a faithful experiment reports in place of what is proven."""
 
 _CERTIFIED = Metric(
     "share of test images that are classified correctly whatever perturbation of at most that "
@@ -220,9 +232,25 @@ GAN = {
 DERIVED = {"seconds_per_step": Metric("training seconds per step", "s", "lower")}
 """Metrics that tables and queries compute from others."""
 KNOWN = (
-    WASSERSTEIN | CLASSIFICATION | VALIDATION | ATTACK_SECONDS | QUALITY | FEATURES | GAN | DERIVED
+    WASSERSTEIN
+    | FAITHFUL
+    | CLASSIFICATION
+    | VALIDATION
+    | ATTACK_SECONDS
+    | QUALITY
+    | FEATURES
+    | GAN
+    | DERIVED
 )
 """Metrics of all tasks that have one name."""
+_PROVEN = (
+    "wasserstein_estimate",
+    "wasserstein_lower_bound",
+    "tightness",
+    "gradient_error",
+    "lipschitz_upper_bound",
+    "median_certified_radius",
+)
 
 
 def certified_metrics(epsilons: Sequence[str]) -> dict[str, Metric]:
@@ -243,6 +271,15 @@ def attack_metrics(evaluation: EvaluationSpec) -> dict[str, Metric]:
             known |= {f"{attack.type}_{name}@{epsilon}": metric for epsilon in epsilons}
         known |= {f"{attack.type}_{name}": metric for name, metric in OF_ATTACK.items()}
     return known
+
+
+def unproven(metrics: Mapping[str, _T]) -> dict[str, _T]:
+    """Those that rest on no proven Lipschitz constant."""
+    return {
+        name: value
+        for name, value in metrics.items()
+        if name not in _PROVEN and not name.startswith(CERTIFIED)
+    }
 
 
 def find_metric(name: str) -> Metric | None:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
 from lnets.specs.experiment import TrainingSpec
 from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
-from lnets.specs.metrics import WASSERSTEIN, Metric
+from lnets.specs.metrics import FAITHFUL, WASSERSTEIN, Metric, unproven
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
@@ -47,7 +47,7 @@ class WassersteinSpec(TrainingSpec):
     @property
     def metrics(self) -> dict[str, Metric]:
         """What a trial reports."""
-        return WASSERSTEIN
+        return FAITHFUL | unproven(WASSERSTEIN) if self.faithful else WASSERSTEIN
 
     @property
     def input_batch(self) -> Shape:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -18,7 +17,6 @@ from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import TrainingSpec
-from lnets.specs.experiments import AnyExperiment
 from lnets.specs.identity import resolved_json
 from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
@@ -69,14 +67,12 @@ def submit_here(
     return table, progress
 
 
-def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Run one experiment with one seed in this process, unless the store has it.
+def run_here(sweep: SweepSpec, folder: Path) -> dict[str, Any]:
+    """Run the only trial of a sweep in this process, and what it needs, unless the store has them.
 
     Returns:
         `trial_key`, `status`, `metrics` and `error`.
     """
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64].lstrip("_-")
-    sweep = SweepSpec(name=safe or "experiment", experiment=experiment, seeds=(seed,))
     plan = make_plan(sweep)
     submit_here(plan, folder, "in-process")
     key = plan.trials[0].trial_key

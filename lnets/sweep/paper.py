@@ -28,7 +28,7 @@ from lnets.specs.figures import LANDSCAPES
 from lnets.specs.spec import nearest
 from lnets.specs.sweep import TableSpec
 from lnets.sweep.answers import layout_of, objectives_of
-from lnets.sweep.figures import trial_keys
+from lnets.sweep.figures import keys_of
 from lnets.sweep.importances import LEAST_CONFIGURATIONS, importances
 from lnets.sweep.overview import find_sweep
 
@@ -204,7 +204,7 @@ def _landscapes(store: Store, named: str, where: str | None) -> Iterator[tuple[s
 
 
 def _candidates(store: Store, named: str, where: str | None) -> Iterator[tuple[str, Any]]:
-    keys = trial_keys(store, named)
+    keys = keys_of(store, named)
     if len(keys) == 1:
         yield from ((one.trial_key, one.config) for one in trials_to_draw(store, keys))
         return

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_classifier, build_data, build_loss, iterate_
+from lnets.build import build_classifier, build_data, build_loss, build_projections, iterate_
 from lnets.data.images import ImageSplits
 from lnets.nn.jacobian import SpectralJacobianPenalty
 from lnets.specs.classification import ClassificationSpec
@@ -76,7 +76,9 @@ class _Run:
         models = []
         for seed in seeds:
             torch.manual_seed(seed)
-            model = build_classifier(spec.model, spec.normalization, spec.data.image_shape)
+            model = build_classifier(
+                spec.model, spec.normalization, spec.data.image_shape, faithful=spec.faithful
+            )
             if spec.init_from is not None:
                 load_weights(model, files.weights(spec.init_from))
             models.append(model.to(device))
@@ -89,10 +91,7 @@ class _Run:
         self._checkpoint, self._folders = files.checkpoint, files.folders
         steps = spec.epochs * self._steps_per_epoch
         self._begin = functools.partial(
-            Training,
-            per_update_proj=spec.per_update_proj,
-            per_epoch_proj=spec.per_epoch_proj,
-            compiled=compiled,
+            Training, projections=build_projections(spec), compiled=compiled
         )
         self._training = self._begin(models, self._optims, steps=steps)
         self._watchers = [SingularValues(spec.singular_values, steps, files.folders, self._report)]

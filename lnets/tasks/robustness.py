@@ -50,6 +50,7 @@ def _evaluate(
     except DataError as error:
         raise DataError(f"The classifier {spec.classifier} needs its data: {error}") from error
     certified = certify_images(model.to(device), test, trained.certificate.norm)
-    named = named_epsilons(spec.epsilons) if certified.norm == spec.norm else {}
+    proven = certified.norm == spec.norm and not trained.faithful
+    named = named_epsilons(spec.epsilons) if proven else {}
     found = attack_certified(certified, test, spec, norm=spec.norm, seed=seed, folder=folder)
     return Outcome("completed", certified.accuracies(named) | found, None)

@@ -9,6 +9,7 @@ from torch import nn
 from lnets.build.losses import Loss
 from lnets.data.images import ImageData
 from lnets.specs.classification import ClassificationSpec
+from lnets.specs.metrics import unproven
 from lnets.tasks.certified import certify_images, evaluate
 from lnets.tasks.streams import stream_seed
 
@@ -36,6 +37,7 @@ def metrics_of_tests(
     torch.manual_seed(stream_seed(seed, "evaluation"))
     certified = certify_images(model, images, norm)
     found = evaluate(model, images, loss, certified, epsilons=spec.certified_epsilons())
+    found = unproven(found) if spec.faithful else found
     if attacks is None or not all(map(math.isfinite, found.values())):
         return found
     from lnets.tasks.attacks.report import attack_certified  # seconds of imports

@@ -87,7 +87,9 @@ def _image(group: Group, trial: EndedTrial, name: str, when: str, file: Path) ->
     words = {
         "samples": "A grid of generated images",
         "singular values": "Singular values of each layer over training",
-    }.get(name, f"The critic as a picture, {name}")
+    }.get(name)
+    if words is None:
+        words = f"The critic: {name}" if name.startswith("landscape") else f"A picture of {name}"
     return Image(
         title=f"{name}{after}; {of}",
         alternative=f"{words}{after}, of {of}.",
