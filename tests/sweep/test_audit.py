@@ -125,3 +125,23 @@ def test_what_cannot_be_searched_is_no_success(store: Store, run: Run) -> None:
 def test_what_has_not_run_cannot_be_audited(store: Store, run: Run) -> None:
     with pytest.raises(NotFoundError, match="no sweep `audited`"):
         audit(store)
+
+
+def test_the_command_fails_and_names_the_trial(
+    store: Store, run: Run, tiny: dict[str, Any], cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    experiment = {**tiny["experiment"], "model": {**LINEAR, "layers": [1]}}
+    honest, planted = run({"name": "audited", "experiment": experiment, "seeds": 2})
+    code, out, err = cli("audit", "audited", "--images", 10)
+    assert (code, out.count("wasserstein, fully_connected"), "trial" in err) == (0, 2, False)
+    plant(store, planted, ("model", "l_constant"), 1.02)
+    code, out, err = cli("audit", "audited", "--images", 10, "--json")
+    assert code == 1
+    assert f"trial {planted}: its slope is 1.0" in err
+    assert f"trial {honest}" not in err
+    assert "1 of 2 trials do not hold what they report" in err
+    found = {row["trial_key"]: row for row in json.loads(out)}
+    assert found[honest]["violations"] == []
+    assert len(found[planted]["violations"]) == 1
+    assert found[planted]["attacked"] == 20
+    assert cli("audit", "other")[0] == 4
