@@ -34,6 +34,13 @@ from lnets.sweep.overview import find_sweep
 
 PlotKind = Literal["curves", "accuracy-epsilon", "landscape", "importance", "heatmap"]
 _MOST_PANELS = 3
+_OPTIONS: dict[PlotKind, tuple[str, ...]] = {
+    "curves": ("rows", "values"),
+    "accuracy-epsilon": ("rows",),
+    "landscape": (),
+    "importance": ("values",),
+    "heatmap": ("rows", "columns", "values"),
+}
 
 
 def plot(
@@ -64,9 +71,13 @@ def plot(
 
     Raises:
         NotFoundError: If the store has no such sweep, or nothing of it to draw.
-        SpecError: If the file is of another kind, or a metric, path or column does not exist.
+        SpecError: If the file is of another kind, a metric, path or column does not exist, or the
+            kind of figure has no use for an option.
     """
     check_format(out)
+    for name, value in (("rows", rows), ("columns", columns), ("values", values)):
+        if value is not None and name not in _OPTIONS[kind]:
+            raise SpecError(f"--{name}: means nothing for `{kind}`; leave it out")
     if kind == "landscape":
         views = list(_landscapes(store, named, where))
         for view, figure in views:
@@ -122,7 +133,10 @@ class _Source:
     def metric(self, values: str | None) -> str:
         """The one metric that is asked for, or the objective."""
         if values is not None:
-            return layout_of(self.selected, [self.spec], values=values).values[0]
+            metrics = layout_of(self.selected, [self.spec], values=values).values
+            if len(metrics) > 1:
+                raise SpecError(f"--values: must be one metric for this figure, got {values}")
+            return metrics[0]
         return next(
             (one.metric for one in objectives_of(self.spec)), self.spec["table"]["values"][0]
         )

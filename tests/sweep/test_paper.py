@@ -103,6 +103,8 @@ def test_landscapes_are_of_the_best_or_of_a_trial(store: Store, tmp_path: Path) 
         ("importance", {"values": "tightnes"}, SpecError, "did you mean `tightness`?"),
         ("importance", {"where": "optim.lr > 0.05"}, NotFoundError, "need 8 configurations"),
         ("heatmap", {"values": "no"}, SpecError, "no trial has a metric `no`"),
+        ("heatmap", {"values": "tightness,train_seconds"}, SpecError, "must be one metric"),
+        ("importance", {"rows": "optim.lr"}, SpecError, "--rows: means nothing for `importance`"),
         ("landscape", {"where": "optim.lr = 0.001"}, NotFoundError, "has left a landscape"),
     ],
 )

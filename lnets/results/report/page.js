@@ -102,7 +102,11 @@
     });
   }
 
-  // One figure at a time, so that the page answers meanwhile.
+  // One figure at a time, so that the page answers meanwhile; first those that are seen.
+  const away = (plot) => {
+    const {top, bottom} = plot.getBoundingClientRect();
+    return Math.max(0, top - innerHeight, -bottom);
+  };
   let waiting = [];
   let drawing = false;
   function drawNext() {
@@ -114,7 +118,8 @@
   }
   function drawAll() {
     delete root.dataset.ready;
-    waiting = [...plots];
+    const distances = new Map(plots.map((plot) => [plot, away(plot)]));
+    waiting = [...plots].sort((a, b) => distances.get(a) - distances.get(b));
     if (!drawing) drawNext();
   }
 

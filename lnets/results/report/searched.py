@@ -1,6 +1,7 @@
 """Figures of what was searched: which fields matter, and which configurations are not dominated."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lnets.results.groups import Group
 from lnets.results.kinds import not_dominated
@@ -69,23 +70,7 @@ def pareto_picture(
         return None
     signed = {str(i): (sign_a * x, sign_b * y) for i, (x, y) in points.items()}
     front = sorted(map(int, not_dominated(signed)), key=lambda i: points[i])
-    of = colors(groups)
     hover = f"%{{customdata}}<br>{plain(a)} %{{x:.5g}}<br>{plain(b)} %{{y:.5g}}<extra></extra>"
-    parts = [
-        (
-            [i for i in points if of[i] == color],
-            {
-                "mode": "markers",
-                "marker": {"size": 7, "opacity": 0.7, "symbol": color},
-                "name": color_name(groups, of, color),
-            },
-            {"color": color},
-        )
-        for color in dict.fromkeys(of[i] for i in points)
-    ]
-    ring = {"size": 11, "symbol": "circle-open"}
-    line = {"mode": "lines+markers", "line": {"width": 1.5, "dash": "dot"}, "marker": ring}
-    parts.append((front, {**line, "name": "not dominated"}, {}))
     x, y = (numbers(values) for values in zip(*points.values(), strict=True))
     way = {1: "large", -1: "small"}
     return Picture(
@@ -99,12 +84,39 @@ def pareto_picture(
                 "x": numbers(points[i][0] for i in part),
                 "y": numbers(points[i][1] for i in part),
                 "hovertemplate": hover,
-                "meta": {"configurations": part, **color},
                 **look,
+                "meta": {"configurations": part, **look["meta"]},
             }
-            for part, look, color in parts
+            for part, look in _parts(groups, list(points), front)
         ],
         layout={"xaxis": axis(with_unit(a), x), "yaxis": axis(with_unit(b), y)},
         heads=("not dominated", a, b),
         rows=[(groups[i].label, *(f"{v:.5g}" for v in points[i])) for i in front][:MOST_ROWS],
+    )
+
+
+def _parts(
+    groups: Sequence[Group], shown: Sequence[int], front: list[int]
+) -> Iterator[tuple[list[int], dict[str, Any]]]:
+    """Configurations of each colour, then the front, and how they look."""
+    of = colors(groups)
+    for color in dict.fromkeys(of[i] for i in shown):
+        yield (
+            [i for i in shown if of[i] == color],
+            {
+                "mode": "markers",
+                "marker": {"size": 7, "opacity": 0.7, "symbol": color},
+                "name": color_name(groups, of, color),
+                "meta": {"color": color},
+            },
+        )
+    yield (
+        front,
+        {
+            "mode": "lines+markers",
+            "line": {"width": 1.5, "dash": "dot"},
+            "marker": {"size": 11, "symbol": "circle-open"},
+            "name": "not dominated",
+            "meta": {},
+        },
     )
