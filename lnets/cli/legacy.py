@@ -17,6 +17,9 @@ def import_(
     ],
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
+    pgd: Annotated[
+        bool, typer.Option("--pgd", help="Train the classifier as train_pgd.py does it.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where the YAML goes; else to stdout.")
     ] = None,
@@ -29,7 +32,7 @@ def import_(
     """
     from lnets.legacy.experiment import import_file
 
-    text = import_file(file, overrides or (), faithful=faithful).to_yaml()
+    text = import_file(file, overrides or (), faithful=faithful, adversarial=pgd).to_yaml()
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -20,7 +20,15 @@ CLASSIFIERS = (
 )
 LENETS = ("lenet_bjorck", "lenet_standard")
 GANS = ("train_GAN", "train_LWGAN")
-EVERY = (*DUAL, "estimate_wde_gan", *CLASSIFIERS, *LENETS, *GANS)
+ATTACKS = (
+    "CWAttack",
+    "boundary_attack",
+    "fast_gradient_sign",
+    "projected_gradient_descent",
+    "check_adv_gradients",
+)
+TRAINED = (*DUAL, "estimate_wde_gan", *CLASSIFIERS, *LENETS, *GANS)
+EVERY = (*TRAINED, *ATTACKS)
 _FEW = "distrib1.test_sample_size=64 distrib2.test_sample_size=64 visualize_2d.step=0.2"
 THREE_STEPS: dict[str, list[str]] = {
     **{name: ["optim.epochs=3 optim.epoch_len=1", _FEW] for name in DUAL},
