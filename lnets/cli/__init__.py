@@ -6,11 +6,20 @@ import sys
 
 import typer
 
-from lnets.cli import commands, history, legacy, results, studies
+from lnets.cli import audit, commands, history, legacy, pictures, results, studies
 from lnets.cli.app import app
 from lnets.errors import LnetsError
 
-__all__ = ["commands", "history", "legacy", "main", "results", "studies"]
+__all__ = [
+    "audit",
+    "commands",
+    "history",
+    "legacy",
+    "main",
+    "pictures",
+    "results",
+    "studies",
+]
 
 
 def main() -> None:

@@ -150,31 +150,3 @@ def export(
     from lnets.results.store import Store
 
     typer.echo(f"wrote {write(Store(store), file, sql)} rows into {file}", err=True)
-
-
-@app.command()
-def figures(
-    named: Annotated[
-        str,
-        typer.Argument(metavar="SWEEP|TRIAL", help="Name, id or file of a sweep, or a trial key."),
-    ],
-    store: StoreOption = DEFAULT_STORE,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Where pictures go; else beside trials' weights."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Draw learning curves, critics and singular values of trials, and print the files.
-
-    Example: lnets-sweep figures absolute_value --out pictures
-    """
-    from lnets.results.store import Store
-    from lnets.sweep.figures import draw
-
-    drawn = map(str, draw(Store(store), named, out))
-    if as_json:
-        print_json(list(drawn))
-    else:
-        for file in drawn:
-            typer.echo(file)

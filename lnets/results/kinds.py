@@ -1,6 +1,6 @@
 """Ready-made tables, whose metrics follow from what the trials have measured."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -54,7 +54,12 @@ def ready_made(
     named = layout.rows + layout.columns
     if kind == "robustness":
         named = tuple(dict.fromkeys([*named, "certificate.norm"]))
-    values = _values(kind, metrics, objectives)
+    values = values_of(kind, metrics, objectives)
+    if not values and kind == "pareto":
+        raise SpecError(
+            f"--kind pareto: needs two objectives or more, got {show(_several(objectives))}; name "
+            "metrics with --values, or `objectives` under `algorithm` of the sweep"
+        )
     if not values:
         raise SpecError(
             f"--kind {kind}: these trials have no metric of this kind, got "
@@ -66,31 +71,56 @@ def ready_made(
     return table
 
 
-def _values(
+def values_of(
     kind: Kind, metrics: Collection[str], objectives: Sequence[ObjectiveSpec]
 ) -> tuple[str, ...]:
+    """The metrics in a table of a kind; none where there is no such table of these trials."""
     if kind == "robustness":
-        at = sorted((name for name in metrics if "_accuracy@" in name), key=_by_epsilon)
+        at = sorted(
+            (name for name in metrics if "_accuracy@" in name),
+            key=lambda name: (epsilon_of(name), name),  # adversarial before certified
+        )
         found = ["clean_accuracy", *at, "lipschitz_upper_bound"]
         return tuple(name for name in found if name in metrics) if at else ()
     if kind == "pareto":
-        values = tuple(dict.fromkeys(objective.metric for objective in objectives))
-        if len(values) < 2:
-            raise SpecError(
-                f"--kind pareto: needs two objectives or more, got {show(values)}; name metrics "
-                "with --values, or `objectives` under `algorithm` of the sweep"
-            )
-        return values
+        values = _several(objectives)
+        return values if len(values) > 1 else ()
+    if kind == "wasserstein" and "wasserstein_estimate" not in metrics:
+        return ()
     return tuple(name for name in _VALUES[kind] if name in metrics)
 
 
-def _by_epsilon(metric: str) -> tuple[float, str]:
-    """Rising in epsilon; adversarial before certified."""
+def _several(objectives: Sequence[ObjectiveSpec]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(objective.metric for objective in objectives))
+
+
+def epsilon_of(metric: str) -> float:
+    """The size of the perturbations that a metric is of: 0.1 of `certified_accuracy@0.1`.
+
+    Returns:
+        Infinity where its name ends in no size.
+    """
     numerator, _, denominator = metric.rpartition("@")[2].partition("/")
     try:
-        return float(numerator) / float(denominator or 1), metric
+        return float(numerator) / float(denominator or 1)
     except (ValueError, ZeroDivisionError):
-        return float("inf"), metric
+        return float("inf")
+
+
+def not_dominated(points: Mapping[str, Sequence[float]]) -> list[str]:
+    """The points that no other is as good as in all and better than in one coordinate.
+
+    Args:
+        points: By name, larger coordinates being better.
+
+    Returns:
+        Their names, the best in the first coordinate first.
+    """
+    front: list[str] = []
+    for name in sorted(points, key=lambda name: tuple(points[name]), reverse=True):
+        if not any(_dominates(points[other], points[name]) for other in front):
+            front.append(name)
+    return front
 
 
 def _sign(metric: str, objectives: Sequence[ObjectiveSpec]) -> Sign:
@@ -110,14 +140,9 @@ def _not_dominated(table: Table, signs: Sequence[Sign]) -> Table:
         for row, found in means.items()
         if len(found) == len(metrics)
     }
-    front = {
-        row: point
-        for row, point in points.items()
-        if not any(_dominates(other, point) for other in points.values())
-    }
-    order = sorted(front, key=lambda row: front[row], reverse=True)
+    front = not_dominated(points)
     kept = [cell for cell in table.cells if str(dict(cell.row)) in front]
-    kept.sort(key=lambda cell: order.index(str(dict(cell.row))))
+    kept.sort(key=lambda cell: front.index(str(dict(cell.row))))
     note = (
         f"{len(front)} of {len(means)} configurations are not dominated: no other has a better "
         f"mean of one of {', '.join(metrics)} and no worse one of the others"

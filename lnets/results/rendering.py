@@ -117,7 +117,7 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
     for metric, number in table.left_out.items():
         lines.append(f"without a finite {metric}, and left out of it: {_many(number, 'trial')}")
     lines += [
-        f"{winner.objective}: {_place(winner.cell)} ({format_interval(winner.cell.interval)})"
+        f"{winner.objective}: {place_text(winner.cell)} ({format_interval(winner.cell.interval)})"
         for winner in table.winners
     ]
     lines += [*table.notes, *map(count_text, table.sweeps), _origin(table.source)]
@@ -127,6 +127,13 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
 def value_text(value: Any) -> str:
     """A configuration's value, as it names a row or a column."""
     return value if isinstance(value, str) else show(value)
+
+
+def place_text(cell: Cell) -> str:
+    """What names a cell's row and column."""
+    return ", ".join(
+        f"{path} = {value_text(value)}" for path, value in {**cell.row, **cell.column}.items()
+    )
 
 
 def _about_numbers(seeds: Sequence[int], best: str) -> list[str]:
@@ -203,12 +210,6 @@ def count_text(counts: Counts) -> str:
             parts.append(f"{getattr(counts, state)} {state}")
     name = f"{counts.name} ({counts.sweep_id})" if counts.sweep_id else counts.name
     return f"{name}: {', '.join(parts)}"
-
-
-def _place(cell: Cell) -> str:
-    return ", ".join(
-        f"{path} = {value_text(value)}" for path, value in {**cell.row, **cell.column}.items()
-    )
 
 
 def _many(number: int, noun: str) -> str:

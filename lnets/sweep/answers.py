@@ -57,30 +57,55 @@ def table_of(
     """
     found = [find_sweep(store, name) for name in named]
     sweeps = [trials for trials, _ in found]
-    spec = found[0][1]
-    layout = TableSpec.model_validate_json(json.dumps(spec["table"]))
-    if rows is not None and columns is None:
-        columns = ""  # another question than the file's: its columns may name the new rows
-    given = {"rows": _parts(rows), "columns": _parts(columns), "values": _parts(values)}
-    changes = {part: names for part, names in given.items() if names is not None}
-    layout = layout.model_copy(update=changes)
+    specs = [spec for _, spec in found]
     selected = Selected.of(connect(store), sweeps)
-    metrics: tuple[str, ...] = ()
-    if changes or kind:
-        metrics = selected.metrics()
-        _check_layout(layout, changes, selected, metrics, [spec["experiment"] for _, spec in found])
-    objectives = objectives_of(spec)
+    layout = layout_of(selected, specs, rows=rows, columns=columns, values=values)
+    metrics = selected.metrics() if kind else ()
+    objectives = objectives_of(specs[0])
 
     def make(asked: TableSpec) -> Table:
         return make_table(selected, asked, objectives=objectives, where=where, test=test)
 
     if kind is None:
         return make(layout)
-    if kind == "pareto" and "values" in changes:
+    if kind == "pareto" and values is not None:
         objectives = [_objective(metric, objectives) for metric in layout.values]
-    elif "values" in changes:
+    elif values is not None:
         raise SpecError(f"--kind {kind}: has its own metrics; leave out --values, or --kind")
     return ready_made(kind, layout, metrics, objectives, make)
+
+
+def layout_of(
+    selected: Selected,
+    specs: Sequence[dict[str, Any]],
+    *,
+    rows: str | None = None,
+    columns: str | None = None,
+    values: str | None = None,
+) -> TableSpec:
+    """The layout of the first of some sweeps, changed by what a person asks for.
+
+    Args:
+        selected: The trials of the sweeps.
+        specs: The resolved sweeps as data.
+        rows: Configuration paths, or `sweep`, separated by commas; without `columns`, there are
+            none then.
+        columns: The same.
+        values: Metrics, separated by commas.
+
+    Raises:
+        SpecError: If a metric or path does not exist.
+    """
+    layout = TableSpec.model_validate_json(json.dumps(specs[0]["table"]))
+    if rows is not None and columns is None:
+        columns = ""  # another question than the file's: its columns may name the new rows
+    given = {"rows": _parts(rows), "columns": _parts(columns), "values": _parts(values)}
+    changes = {part: names for part, names in given.items() if names is not None}
+    layout = layout.model_copy(update=changes)
+    if changes:
+        bases = [spec["experiment"] for spec in specs]
+        _check_layout(layout, changes, selected, selected.metrics(), bases)
+    return layout
 
 
 def compare_of(

@@ -6,11 +6,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_critic, build_generator, build_projections
+from lnets.build import below, build_critic, build_generator, build_projections
 from lnets.functional.transport import dual_value
 from lnets.nn import ProjectionSchedule
 from lnets.specs.gan import GanSpec
-from lnets.tasks.files import below
 from lnets.tasks.products import training_precision
 from lnets.tasks.training import Training, is_finite
 

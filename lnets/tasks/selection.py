@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lnets.build import below
 from lnets.build.losses import Loss
 from lnets.data.images import ImageData
 from lnets.specs.classification import ClassificationSpec
@@ -14,7 +15,6 @@ from lnets.specs.epsilons import epsilon_value
 from lnets.tasks import processes
 from lnets.tasks.adversarial import TrainingAttack
 from lnets.tasks.certified import certified_accuracy, validate
-from lnets.tasks.files import below
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from lnets.build import build_optimizer, build_schedule
+from lnets.build import below, build_optimizer, build_schedule
 from lnets.nn import ProjectionSchedule
 from lnets.nn.fused import Replicas
 from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.optim import OptimSpec
 from lnets.tasks import processes
-from lnets.tasks.files import below
 
 
 def is_finite(model: nn.Module) -> bool:

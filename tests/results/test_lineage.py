@@ -10,6 +10,7 @@ from lnets.results.store import Store
 from tests.results.test_store import record
 
 FIRST, SECOND, THIRD, DIGEST = (letter * 64 for letter in "abcd")
+SPEC = '{"algorithm": {"type": "grid"}}'
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def store(tmp_path: Path) -> Store:
     (folder / "model.safetensors").write_bytes(b"1234")
     store.add_sweep(
         SweepRecord(
-            sweep_id="s1", name="demo", spec="{}", trial_keys=(THIRD,), skipped="[]",
+            sweep_id="s1", name="demo", spec=SPEC, trial_keys=(THIRD,), skipped="[]",
             submitted_at=record("a").started_at, commit=None, versions="{}", host="h",
         )
     )  # fmt: skip

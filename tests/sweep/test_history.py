@@ -20,8 +20,8 @@ def test_times_are_told_in_two_units(seconds: float, text: str) -> None:
 def test_a_sweep_without_results_has_no_best() -> None:
     row = {
         "name": "a", "sweep_id": "s", "state": "incomplete", "trials": 3, "completed": 1,
-        "diverged": 0, "failed": 1, "missing": 1, "best": None, "train_seconds": 2.0,
-        "age_seconds": 1.0,
+        "diverged": 0, "failed": 1, "blocked": 0, "stopped": 0, "missing": 1, "best": None,
+        "train_seconds": 2.0, "age_seconds": 1.0,
     }  # fmt: skip
     shown = brief(row)
     assert shown["trials"] == "1 of 3, 1 failed, 1 missing"

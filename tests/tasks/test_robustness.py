@@ -172,4 +172,5 @@ def test_all_trials_of_a_sweep_are_attacked(tmp_path: Path) -> None:
     assert {json.loads(row["config"])["classifier"] for row in rows} == keys[0]
     folder = store.artifacts(rows[0]["trial_key"])
     assert (folder / "robustness.npz").exists()
+    assert (folder / "figures" / "accuracy_epsilon.png").exists()
     assert not (folder / "model.safetensors").exists()

@@ -33,7 +33,7 @@ _LARGEST_MARGIN = 10.0
 
 
 class Target(nn.Module):
-    """A classifier as attacks see it: ordinary layers in float32, which count their questions.
+    """A classifier as attacks see it: ordinary layers, which count their questions.
 
     Logits are scaled, which changes no prediction: the largest margin on some images becomes 10.
     With larger ones the gradient of the cross entropy is lost to rounding in float32, and an attack
@@ -42,29 +42,31 @@ class Target(nn.Module):
 
     Args:
         model: Any classifier in evaluation mode.
-        images: Some that it is attacked on, pixels in [0, 1].
+        images: Some that it is attacked on, pixels in [0, 1], in the dtype that it computes in.
         labels: Of these.
     """
 
     def __init__(self, model: nn.Module, images: Tensor, labels: Tensor) -> None:
         super().__init__()
-        self.network = to_plain(copy.deepcopy(model).eval()).float().requires_grad_(False)
+        self.network = to_plain(copy.deepcopy(model).eval()).to(images.dtype)
+        self.network.requires_grad_(False)
         self.queries = 0
         """Images that it has been asked to classify."""
-        self._scale = 1.0
+        self.scale = 1.0
+        """What logits are divided by."""
         self.eval()
         largest = float(margins(self.logits(images), labels).abs().max())
-        self._scale = largest / _LARGEST_MARGIN if largest > 0 else 1.0
+        self.scale = largest / _LARGEST_MARGIN if largest > 0 else 1.0
 
     def forward(self, x: Tensor) -> Tensor:
         """The logits, scaled."""
         self.queries += len(x)
-        return self.network(x) / self._scale
+        return self.network(x) / self.scale
 
     @torch.no_grad()
     def logits(self, images: Tensor) -> Tensor:
         """The same of many images at once, without counting them."""
-        return torch.cat([self.network(x) for x in images.split(_CHUNK)]) / self._scale
+        return torch.cat([self.network(x) for x in images.split(_CHUNK)]) / self.scale
 
     def predictions(self, images: Tensor) -> Tensor:
         """The classes of many images, without counting them."""

@@ -14,6 +14,13 @@ from lnets.functional.jacobian import jacobian_spectra
 from lnets.nn.certificate import Norm
 from lnets.specs.attacks import EvaluationSpec
 from lnets.specs.epsilons import named_epsilons
+from lnets.specs.figures import (
+    GALLERY,
+    INPUT_GRADIENTS,
+    JACOBIANS,
+    ROBUSTNESS,
+    ROBUSTNESS_NOTES,
+)
 from lnets.tasks.attacks.attack import Target
 from lnets.tasks.attacks.evaluation import Judge, Robustness, evaluate_robustness
 from lnets.tasks.certified import Certified
@@ -55,14 +62,13 @@ def attack_certified(
     )
     metrics = found.metrics()
     if folder is not None:
-        _save_notes(folder / "robustness.json", found, certified)
-        save_arrays(folder / "robustness.npz", _curves(found, metrics))
-        save_arrays(folder / "gallery.npz", _gallery(found, target))
+        _save_notes(folder / ROBUSTNESS_NOTES, found, certified)
+        save_arrays(folder / ROBUSTNESS, _curves(found, metrics))
+        save_arrays(folder / GALLERY, _gallery(found, target))
         shown = _of_each_class(labels)
-        save_arrays(
-            folder / "input_gradients.npz", _input_gradients(target, x[shown], labels[shown])
-        )
-        save_arrays(folder / "jacobians.npz", _jacobians(target, x))
+        gradients = _input_gradients(target, x[shown], labels[shown])
+        save_arrays(folder / INPUT_GRADIENTS, gradients)
+        save_arrays(folder / JACOBIANS, _jacobians(target, x))
     return metrics
 
 
