@@ -78,10 +78,14 @@ def trained_critic(weights: Path) -> tuple[WassersteinSpec | GanSpec, nn.Module]
     """
     experiment, tensors = _read(weights, "trial", WassersteinSpec, GanSpec)
     if isinstance(experiment, WassersteinSpec):
-        critic = build_critic(experiment.model, experiment.distrib1.shape)
+        critic = build_critic(
+            experiment.model, experiment.distrib1.shape, faithful=experiment.faithful
+        )
         return experiment, _loaded(critic, tensors, weights, "trial")
     assert isinstance(experiment, GanSpec)
-    critic = build_critic(experiment.model, experiment.data.image_shape)
+    critic = build_critic(
+        experiment.model, experiment.data.image_shape, faithful=experiment.faithful
+    )
     return experiment, _loaded(critic, below("critic.", tensors), weights, "trial")
 
 

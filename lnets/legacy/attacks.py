@@ -120,7 +120,8 @@ def gradients(t: Translation, fields: GradientFields, classifier: str) -> dict[s
         classifier: Key of a trial, or name of a need.
     """
     t.account.comment(
-        "task", "its input_gradients.npz has the gradient of each class's loss at test images"
+        "task",
+        "`lnets-sweep figures` draws input_gradients.png, with the gradient of each class's loss",
     )
     t.account.comment("attacks", "which an evaluation must have; the original made none")
     t.account.comment("max_images", "a batch")
