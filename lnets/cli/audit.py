@@ -39,6 +39,9 @@ def audit(
         print_json([one.to_json() for one in audited])
     else:
         print_rows([one.to_row() for one in audited], as_json)
+    if not any(one.searched for one in audited):
+        typer.echo("Nothing was searched, so nothing is known of them.", err=True)
+        raise typer.Exit(1)
     unsound = sum(bool(one.problems) for one in audited)
     if unsound:
         typer.echo(f"{unsound} of {len(audited)} trials do not hold what they report.", err=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from lnets.errors import SpecError
 from lnets.results.tables import Sign, Table, better
+from lnets.specs.metrics import CERTIFIED
 from lnets.specs.search import ObjectiveSpec
 from lnets.specs.spec import show
 from lnets.specs.sweep import TableSpec
@@ -37,6 +38,7 @@ def ready_made(
     metrics: Collection[str],
     objectives: Sequence[ObjectiveSpec],
     make: Callable[[TableSpec], Table],
+    norms: Sequence[str] = (),
 ) -> Table:
     """A table of a kind: a row for each configuration that a layout tells apart.
 
@@ -47,13 +49,14 @@ def ready_made(
         metrics: Those that the trials have.
         objectives: Of `pareto`, two or more.
         make: Makes the table of a layout.
+        norms: Of `robustness`, the paths in configurations that have norms of perturbations.
 
     Raises:
         SpecError: If the trials have no metric of this kind, or there are not two objectives.
     """
     named = layout.rows + layout.columns
     if kind == "robustness":
-        named = tuple(dict.fromkeys([*named, "certificate.norm"]))
+        named = tuple(dict.fromkeys([*named, *norms]))
     values = values_of(kind, metrics, objectives)
     if not values and kind == "pareto":
         raise SpecError(
@@ -68,7 +71,7 @@ def ready_made(
     table = make(TableSpec(rows=named, values=values))
     if kind == "pareto":
         return _not_dominated(table, [_sign(metric, objectives) for metric in values])
-    return table
+    return _with_uncertified(table) if kind == "robustness" else table
 
 
 def values_of(
@@ -127,6 +130,23 @@ def _sign(metric: str, objectives: Sequence[ObjectiveSpec]) -> Sign:
     sign = better(metric, objectives)
     assert sign is not None, "an objective has a direction"
     return sign
+
+
+def _with_uncertified(table: Table) -> Table:
+    """The table with a note if it has rows that are attacked, and certified of nothing."""
+    found: dict[str, set[str]] = {}
+    for cell in table.cells:
+        if "@" in cell.metric:
+            kind = "certified" if cell.metric.startswith(CERTIFIED) else "attacked"
+            found.setdefault(str(dict(cell.row)), set()).add(kind)
+    uncertified = sum(kinds == {"attacked"} for kinds in found.values())
+    if not uncertified:
+        return table
+    note = (
+        f"{uncertified} of {len(found)} configurations have no certified accuracies: they are "
+        "attacked in a norm in which their classifier is not certified"
+    )
+    return replace(table, notes=(*table.notes, note))
 
 
 def _not_dominated(table: Table, signs: Sequence[Sign]) -> Table:

@@ -72,7 +72,8 @@ def table_of(
         objectives = [_objective(metric, objectives) for metric in layout.values]
     elif values is not None:
         raise SpecError(f"--kind {kind}: has its own metrics; leave out --values, or --kind")
-    return ready_made(kind, layout, metrics, objectives, make)
+    norms = [path for path in ("certificate.norm", "norm") if selected.has_path(path)]
+    return ready_made(kind, layout, metrics, objectives, make, norms)
 
 
 def layout_of(

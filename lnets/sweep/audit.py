@@ -1,12 +1,14 @@
 """Search the trained networks of a sweep for counterexamples to what their trials report."""
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnets.errors import LnetsError, NotFoundError
+from lnets.results.lineage import keys_in
 from lnets.results.plots import KEY_DIGITS, DrawnTrial
 from lnets.results.records import FINISHED
 from lnets.results.store import Store
@@ -31,7 +33,7 @@ class Audited:
     """Of the search."""
     finding: "Finding | None" = None
     note: str = ""
-    """Why nothing was searched."""
+    """Why nothing was searched, or found to search."""
     failed: bool = False
     """Whether something is claimed, and could not be searched."""
 
@@ -41,6 +43,11 @@ class Audited:
         if self.finding is not None:
             return self.finding.violations
         return (f"could not be audited: {self.note}",) if self.failed else ()
+
+    @property
+    def searched(self) -> bool:
+        """Whether a counterexample was looked for, or should have been."""
+        return self.failed or (self.finding is not None and self.finding.attacked > 0)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -73,7 +80,7 @@ class Audited:
 
 
 def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]:
-    """Audit the finished trials of a sweep and what they need, or one trial, one after the other.
+    """Audit the finished trials of a sweep, or one, and those that they start from, one by one.
 
     Args:
         store: Where they are.
@@ -83,7 +90,7 @@ def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]
     Raises:
         NotFoundError: If the store has no such sweep or trial, or nothing of it has finished.
     """
-    rows = trials_that_count(store, keys_of(store, named, needs=True))
+    rows = _with_ancestors(store, keys_of(store, named))
     finished = {key: row for key, row in rows.items() if row["status"] in FINISHED}
     if not finished:
         raise NotFoundError(
@@ -91,6 +98,18 @@ def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]
         )
     for key, row in finished.items():
         yield _audit(store, key, row, num_images)
+
+
+def _with_ancestors(store: Store, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Rows of trials, of those that they start from, and so on."""
+    rows: dict[str, dict[str, Any]] = {}
+    new = set(keys)
+    while new:
+        found = trials_that_count(store, sorted(new))
+        rows |= found
+        new = {key for row in found.values() for key in keys_in(json.dumps(row["config"]))}
+        new -= rows.keys()
+    return rows
 
 
 def _audit(store: Store, key: str, row: dict[str, Any], num_images: int) -> Audited:
@@ -112,4 +131,5 @@ def _audit(store: Store, key: str, row: dict[str, Any], num_images: int) -> Audi
     except LnetsError as error:
         seconds = time.perf_counter() - clock
         return Audited(key, network, seconds, note=str(error), failed=True)
-    return Audited(key, network, time.perf_counter() - clock, finding)
+    note = "" if finding.attacked else "nothing is certified of its images"
+    return Audited(key, network, time.perf_counter() - clock, finding, note)

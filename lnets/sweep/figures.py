@@ -36,13 +36,12 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
         yield from draw_trial(trial, folder, pictures)
 
 
-def keys_of(store: Store, named: str, *, needs: bool = False) -> Sequence[str]:
+def keys_of(store: Store, named: str) -> Sequence[str]:
     """Keys of the trials of a sweep, or of one trial.
 
     Args:
         store: Where they are.
         named: As for `draw`.
-        needs: Whether the trials that a sweep needs are of it, too.
 
     Raises:
         NotFoundError: If the store has no such sweep or trial.
@@ -52,5 +51,4 @@ def keys_of(store: Store, named: str, *, needs: bool = False) -> Sequence[str]:
         found = [key for key in known if key.startswith(named)]
         if found:
             return found
-    sweep, _ = find_sweep(store, named)
-    return (*sweep.needs.values(), *sweep.trial_keys) if needs else sweep.trial_keys
+    return find_sweep(store, named)[0].trial_keys

@@ -23,7 +23,8 @@ def make(
     def table(asked: Any) -> Table:
         return make_table(chosen, asked, objectives=objectives)
 
-    return ready_made(kind, named, chosen.metrics(), objectives, table)
+    norms = [path for path in ("certificate.norm", "norm") if chosen.has_path(path)]
+    return ready_made(kind, named, chosen.metrics(), objectives, table, norms)
 
 
 @pytest.fixture
@@ -55,6 +56,21 @@ def test_robustness_goes_up_in_epsilon_and_names_the_norm(store: Store) -> None:
         "lipschitz_upper_bound",
     )
     assert dict(table.cells[0].row) == {"name": "a", "certificate.norm": "linf"}
+
+
+def test_what_is_attacked_and_not_certified_is_said(store: Store) -> None:
+    attacked = {"clean_accuracy": 0.9, "adversarial_accuracy@0.1": 0.3}
+    certified = attacked | {"certified_accuracy@0.1": 0.2}
+    config = '{"name": "%s", "norm": "linf"}'
+    trials = [
+        put_values(store, name, {0: 0, 1: 0}, metrics=metrics, config=config % name)
+        for name, metrics in (("a", attacked), ("b", certified))
+    ]
+    table = make(store, "robustness", trials)
+    assert {"name": "a", "norm": "linf"} in [dict(cell.row) for cell in table.cells]
+    (note,) = table.notes
+    assert note.startswith("1 of 2 configurations have no certified accuracies")
+    assert make(store, "robustness", trials[1:]).notes == ()
 
 
 def test_speed_has_seconds_per_step_and_memory(store: Store) -> None:

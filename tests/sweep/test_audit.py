@@ -114,12 +114,35 @@ def test_what_a_sweep_needs_is_audited_too(store: Store, run: Run) -> None:
     assert without.note == "reports no Lipschitz constant"
 
 
+def test_classifiers_that_were_attacked_are_audited(store: Store, run: Run) -> None:
+    classifier, planted = run({"name": "trained", "experiment": EXPERIMENT, "seeds": 2})
+    attack = {"norm": "l2", "attacks": [{"type": "fgsm"}], "epsilons": [0.1], "max_images": 20}
+    experiment = {"task": "robustness", "classifier": classifier, **attack}
+    search = {"classifier": [classifier, planted]}
+    run({"name": "audited", "experiment": experiment, "search": search})
+    plant(store, planted, ("model", "l_constant"), 1.02)
+    found = {one.trial_key: one for one in audit(store)}
+    assert len(found) == 4
+    assert found[classifier].searched
+    assert found[classifier].problems == ()
+    assert found[planted].problems != ()
+
+
 def test_what_cannot_be_searched_is_no_success(store: Store, run: Run) -> None:
     (key,) = run({"name": "audited", "experiment": EXPERIMENT})
     (store.artifacts(key) / "model.safetensors").unlink()
     (found,) = audit(store, key[:12])
     (problem,) = found.problems
     assert problem.startswith("could not be audited: trial must be the key of a finished trial")
+
+
+def test_an_audit_that_searches_nothing_fails(
+    store: Store, run: Run, cli: Callable[..., tuple[int, str, str]]
+) -> None:
+    run({"name": "audited", "experiment": data_of("WGAN", epochs=1, quality=None)})
+    code, out, err = cli("audit", "audited")
+    assert (code, "reports no Lipschitz constant" in out) == (1, True)
+    assert "Nothing was searched" in err
 
 
 def test_what_has_not_run_cannot_be_audited(store: Store, run: Run) -> None:
