@@ -138,6 +138,7 @@ def _fully_connected(spec: FullyConnectedSpec, layers: _Layers, input_dim: int) 
         l_constant=spec.l_constant,
         input_dropout=spec.input_dropout,
         dropout=spec.dropout,
+        alpha=spec.alpha,
     )
 
 
