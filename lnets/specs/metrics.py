@@ -56,7 +56,7 @@ WASSERSTEIN = {
         "lower",
     ),
     "lipschitz_upper_bound": Metric(
-        "proven Lipschitz constant of the critic", "output per input unit", None
+        "proven Lipschitz constant of the network", "output per input unit", None
     ),
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
@@ -94,7 +94,7 @@ CLASSIFICATION = {
         "mean over test images of the true logit minus the largest other one", "logits", "higher"
     ),
     "lipschitz_upper_bound": Metric(
-        "proven Lipschitz constant of the classifier", "output per input unit", None
+        "proven Lipschitz constant of the network", "output per input unit", None
     ),
     "empirical_lipschitz": Metric(
         "steepest slope found between test images and what is near them: a lower bound, which "
