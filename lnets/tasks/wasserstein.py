@@ -58,15 +58,13 @@ def train(
         MemoryError: If the exact distance of the held-out samples does not fit into memory.
     """
     common, folders = specs[0], files.folders
+    if common.test_sample_size <= common.exact_points:  # else it is only known after training
+        check_memory(common.test_sample_size, common.test_sample_size)
     if distribs is None:
         distribs = (
             build_distribution(common.distrib1, device, files.weights),
             build_distribution(common.distrib2, device, files.weights),
         )
-    # Of images and of points in files there may be fewer than are asked for.
-    x, y = (len(one.held_out(common.test_sample_size, Generator(device))) for one in distribs)
-    if max(x, y) <= common.exact_points:
-        check_memory(x, y)
     watchers = (
         Landscapes(common, seeds, distribs, device, folders),
         SingularValues(common.singular_values, common.steps, folders, report),

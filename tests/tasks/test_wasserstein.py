@@ -292,7 +292,7 @@ def test_an_exact_distance_that_does_not_fit_is_refused_before_training(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lnets.functional.transport.free_memory", lambda: 48 * 50**2)
-    monkeypatch.setattr("lnets.tasks.wasserstein.Training", None)
+    monkeypatch.setattr("lnets.tasks.wasserstein.build_distribution", None)
     with pytest.raises(MemoryError, match="at most 50 of each"):
         outcome(spec(tiny, test_sample_size=51))
     monkeypatch.undo()
