@@ -1,14 +1,11 @@
 """The command line takes configurations of the original."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lnets.cli import main
 from lnets.specs.load import load_experiment
 from tests.legacy.configurations import file
 
@@ -18,23 +15,6 @@ SHORT = (
 )
 ABSOLUTE_VALUE = file("absolute_value_experiment")
 Cli = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    monkeypatch.setenv("LNETS_STORE", str(tmp_path / "store"))
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["lnets-sweep", *map(str, arguments)])
-        code: Any = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            code = exit_.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 def test_a_configuration_is_written_and_run(cli: Cli, tmp_path: Path) -> None:
