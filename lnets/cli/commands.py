@@ -5,19 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import DEFAULT_STORE, JsonOption, SpecFile, StoreOption, app
+from lnets.cli.completion import specs as offer_specs
 from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_table
 from lnets.errors import SpecError
 
-SpecFile = Annotated[
-    Path, typer.Argument(metavar="SPEC", help="A sweep, as a YAML file, or a JSON of the original.")
-]
-
 
 @app.command()
 def validate(
-    specs: Annotated[list[Path], typer.Argument(metavar="SPEC…", help="Sweeps, as YAML files.")],
+    specs: Annotated[
+        list[Path],
+        typer.Argument(metavar="SPEC", help="Sweeps, as YAML files.", autocompletion=offer_specs),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Check sweeps without running anything.
@@ -34,13 +34,13 @@ def validate(
             mistakes.append(str(error))
         else:
             found.append({"file": str(spec), "name": plan.sweep.name, **plan_sizes(plan)})
-    if mistakes:
-        raise SpecError("\n".join(mistakes))
     if as_json:
-        print_json({"valid": True, "sweeps": found})
+        print_json({"valid": not mistakes, "sweeps": found, "mistakes": mistakes})
     else:
         for sweep in found:
             typer.echo(f"{sweep['file']}: valid; {plan_words(sweep)}")
+    if mistakes:
+        raise SpecError("\n".join(mistakes))
 
 
 @app.command()
@@ -75,6 +75,7 @@ def submit(
 
     Example: lnets-sweep submit sweeps/absolute_value.yaml
     """
+    from lnets.specs.spec import many
     from lnets.sweep.local import submit_here
     from lnets.sweep.plan import make_plan
 
@@ -82,8 +83,10 @@ def submit(
     table, progress = submit_here(made, store, runner)
     print_table(table, made.sweep.name, "json" if as_json else "terminal")
     if progress.failed or progress.blocked:
-        counts = {"failed": progress.failed, "are blocked": progress.blocked}
-        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        counts = {"failed": progress.failed, "blocked": progress.blocked}
+        found = " and ".join(
+            f"{many(count, 'trial')} {what}" for what, count in counts.items() if count
+        )
         again = ", submitting again retries them" if progress.failed else ""
         typer.echo(
             f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
@@ -96,7 +99,9 @@ def run(
     experiment: Annotated[
         Path,
         typer.Argument(
-            metavar="EXPERIMENT", help="One experiment, as a YAML file, or a JSON of the original."
+            metavar="EXPERIMENT",
+            help="One experiment, as a YAML file, or a JSON of the original.",
+            autocompletion=offer_specs,
         ),
     ],
     seed: Annotated[

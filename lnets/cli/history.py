@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.completion import sweeps, trials
 from lnets.cli.output import print_json, print_rows
 
 
@@ -28,7 +29,12 @@ def list_sweeps(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
 
 @app.command()
 def status(
-    sweep: Annotated[str | None, typer.Argument(help="Name, id or file; all if left out.")] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SWEEP", help="Name, id or file; all if left out.", autocompletion=sweeps
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,7 +54,9 @@ def status(
 
 @app.command()
 def show(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="How its key begins.")],
+    trial: Annotated[
+        str, typer.Argument(metavar="TRIAL", help="How its key begins.", autocompletion=trials)
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,7 +78,11 @@ def show(
 def gc(
     drop: Annotated[
         list[str] | None,
-        typer.Option(metavar="SWEEP", help="A sweep whose trials' files may go; repeatable."),
+        typer.Option(
+            metavar="SWEEP",
+            help="A sweep whose trials' files may go; repeatable.",
+            autocompletion=sweeps,
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove; else they are only listed.")] = False,
     store: StoreOption = DEFAULT_STORE,

@@ -76,7 +76,12 @@ def plan_sizes(plan: "Plan") -> dict[str, int]:
 
 def plan_words(sizes: dict[str, Any]) -> str:
     """The same for a person."""
-    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
+    from lnets.specs.spec import many
+
+    configurations, seeds, trials = (
+        many(sizes[f"{noun}s"], noun) for noun in ("configuration", "seed", "trial")
+    )
+    words = f"{configurations} × {seeds} = {trials}"
     words += f", after {sizes['needed']} that they need" if sizes["needed"] else ""
     return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words
 

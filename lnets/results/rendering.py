@@ -11,7 +11,7 @@ from rich.text import Text
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
 from lnets.results.tables import Cell, Source, Table, Tests
-from lnets.specs.spec import show
+from lnets.specs.spec import many, show
 
 _MOST_DECIMALS = 12
 _TESTS = {
@@ -112,10 +112,10 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
         lines.append(f"cells average over {', '.join(table.averaged)}")
     if table.uneven:
         lines.append(
-            f"{_many(table.uneven, 'place')} of this table lack configurations for some seeds"
+            f"{many(table.uneven, 'place')} of this table lack configurations for some seeds"
         )
     for metric, number in table.left_out.items():
-        lines.append(f"without a finite {metric}, and left out of it: {_many(number, 'trial')}")
+        lines.append(f"without a finite {metric}, and left out of it: {many(number, 'trial')}")
     lines += [
         f"{winner.objective}: {place_text(winner.cell)} ({format_interval(winner.cell.interval)})"
         for winner in table.winners
@@ -150,12 +150,12 @@ def _about_numbers(seeds: Sequence[int], best: str) -> list[str]:
 
 
 def _about(tests: Tests) -> list[str]:
-    untested = f"too few seeds for a test: {_many(tests.untested, 'cell')}"
+    untested = f"too few seeds for a test: {many(tests.untested, 'cell')}"
     if tests.least_p_value is None:
         return [untested] if tests.untested else []
     paired, unpaired = _TESTS[tests.test]
     name = unpaired if tests.unpaired == tests.comparisons else f"{paired}, paired by seed"
-    how = f"by {name}, two-sided, after Holm over {_many(tests.comparisons, 'comparison')}"
+    how = f"by {name}, two-sided, after Holm over {many(tests.comparisons, 'comparison')}"
     least = f"with {tests.seeds} seeds p ≥ {tests.least_p_value:.2g} before Holm"
     if tests.telling:
         lines = [f"≈ not significantly worse than the best: p ≥ {SIGNIFICANT} {how}; {least}"]
@@ -166,12 +166,12 @@ def _about(tests: Tests) -> list[str]:
             "are needed at least"
         ]
     if 0 < tests.unpaired < tests.comparisons:
-        number = _many(tests.unpaired, "comparison")
+        number = many(tests.unpaired, "comparison")
         lines.append(f"not paired, because seeds differ, but by {unpaired}: {number}")
     elif tests.unpaired:
         lines.append("not paired, because seeds differ")
     if tests.partly:
-        lines.append(f"paired by those seeds that both have: {_many(tests.partly, 'comparison')}")
+        lines.append(f"paired by those seeds that both have: {many(tests.partly, 'comparison')}")
     if tests.untested:
         lines.append(untested)
     return lines
@@ -210,10 +210,6 @@ def count_text(counts: Counts) -> str:
             parts.append(f"{getattr(counts, state)} {state}")
     name = f"{counts.name} ({counts.sweep_id})" if counts.sweep_id else counts.name
     return f"{name}: {', '.join(parts)}"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _decimal(number: float, decimals: int) -> str:

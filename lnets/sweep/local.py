@@ -19,6 +19,7 @@ from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import resolved_json
 from lnets.specs.search import OptunaSpec
+from lnets.specs.spec import many
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
@@ -54,7 +55,10 @@ def submit_here(
     if search.pending if search else to_run:
         _run(plan, store, runner, progress, search)
     else:
-        _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
+        _say(
+            f"{plan.sweep.name}: nothing to run, {many(len(plan.trials), 'trial')} done; "
+            f"results are in {folder}"
+        )
         submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
