@@ -20,8 +20,8 @@ PAGES = sorted(
 )
 _FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
-NEEDS = re.compile(r"#\s*needs ")
-"""Begins the comment of a command that cannot be run just anywhere."""
+NEEDS = re.compile(r"#\s*(needs|takes) ")
+"""Begins the comment of a command that cannot be run just anywhere, or in a moment."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Command:
     page: str
     words: tuple[str, ...]
     needs: bool
-    """Whether its comment says that it needs what is not everywhere: a cluster, a GPU, data."""
+    """Whether its comment says that it needs a cluster, a GPU, data or much time."""
 
 
 def blocks(page: Path, language: str) -> list[str]:

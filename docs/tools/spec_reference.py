@@ -1,7 +1,6 @@
 """The page of all fields of spec files, from their JSON Schema."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -31,7 +30,7 @@ def spec_reference() -> str:
 
 
 def _section(name: str, section: dict[str, Any]) -> Iterator[str]:
-    yield f"## {_title(name)}\n"
+    yield f"## {name.removesuffix('Spec')}\n"
     tag = next((f for f in ("type", "task") if "const" in section["properties"].get(f, {})), None)
     about = line(section.get("description", ""))
     yield (f"`{tag}: {section['properties'][tag]['const']}`. {about}" if tag else about) + "\n"
@@ -44,17 +43,11 @@ def _section(name: str, section: dict[str, Any]) -> Iterator[str]:
     yield table(("field", "is", "default", ""), rows)
 
 
-def _title(name: str) -> str:
-    """`BjorckLinearSpec` as `Bjorck linear`; names of several capitals stay as they are."""
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z0-9]+|[A-Z]+\d*", name.removesuffix("Spec"))
-    return " ".join([words[0], *(word if word.isupper() else word.lower() for word in words[1:])])
-
-
 def _kind(field: dict[str, Any]) -> str:
     """What a field may be, in words."""
     if "$ref" in field:
-        title = _title(field["$ref"].rpartition("/")[2])
-        return f"[{title}](#{title.lower().replace(' ', '-')})"
+        name = field["$ref"].rpartition("/")[2].removesuffix("Spec")
+        return f"[{name}](#{name.lower()})"
     if "const" in field or "enum" in field:
         values = field.get("enum", [field.get("const")])
         return ", ".join(f"`{json.dumps(value).strip(chr(34))}`" for value in values)
