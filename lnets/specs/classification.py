@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, rounded_share
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
@@ -134,6 +134,10 @@ class ClassificationSpec(ExperimentSpec):
         chosen = self.selection is not None and self.selection.metric == certified
         validation = VALIDATION if self.data.has_validation else {}
         return known | {k: v for k, v in validation.items() if k != certified or chosen}
+
+    def pause_at(self, share: float) -> int | None:
+        """An epoch."""
+        return rounded_share(share, self.epochs, 1)
 
     @property
     def input_batch(self) -> Shape:

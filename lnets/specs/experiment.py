@@ -1,6 +1,8 @@
 """One experiment: all that determines a trial except its seed."""
 
+import math
 from abc import abstractmethod
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -14,6 +16,11 @@ from lnets.specs.spec import Spec
 
 class ExperimentSpec(Spec):
     """What the experiments of all tasks have."""
+
+    unit: ClassVar[str] = "epochs"
+    """In what the training's length is counted."""
+    pauses_together: ClassVar[bool] = False
+    """Whether trials that are trained together can pause."""
 
     task: str
     """What a trial does."""
@@ -42,6 +49,17 @@ class ExperimentSpec(Spec):
     def input_batch(self) -> Shape:
         """Shape of what the model is given in a training step."""
 
+    @abstractmethod
+    def pause_at(self, share: float) -> int | None:
+        """Where training pauses when a share of it is done, rounded up to where it can.
+
+        Args:
+            share: Above 0; 1 is all of it.
+
+        Returns:
+            In the task's own unit, steps or epochs; None where that is the end.
+        """
+
     def why_alone(self) -> str | None:
         """The reason why trials must be trained one by one; None if they need not."""
         return self.model.why_not_stacked()
@@ -53,3 +71,10 @@ class ExperimentSpec(Spec):
             workers: More than one.
         """
         return f"trials of {self.task} are trained by one process"
+
+
+def rounded_share(share: float, length: int, unit: int) -> int | None:
+    """A share of a length, rounded up to a multiple of a unit; None if that is not below it."""
+    # Shares such as 1/3 are not exact.
+    reached = unit * math.ceil(share * length / unit - 1e-9)
+    return reached if reached < length else None

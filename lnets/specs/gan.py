@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.data import ImagesSpec
 from lnets.specs.distributions import GanSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, rounded_share
 from lnets.specs.image_models import InfoGanDiscriminatorSpec
 from lnets.specs.layers import (
     BjorckConvSpec,
@@ -135,6 +135,10 @@ class GanSpec(ExperimentSpec):
         if self.gan_type == "LWGAN":
             known["lipschitz_upper_bound"] = WASSERSTEIN["lipschitz_upper_bound"]
         return known | GAN
+
+    def pause_at(self, share: float) -> int | None:
+        """An epoch with a checkpoint."""
+        return rounded_share(share, self.epochs, self.checkpoint_every)
 
     @property
     def input_batch(self) -> Shape:

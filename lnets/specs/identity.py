@@ -80,7 +80,9 @@ def study_id(sweep: SweepSpec) -> str:
     How many configurations are asked for is not in there, so a longer search goes on where a
     shorter one has ended; and neither are names, resources and the table's layout.
     """
-    data = sweep.model_dump(mode="json", include={"experiment", "needs", "search", "algorithm"})
+    data = sweep.model_dump(
+        mode="json", include={"experiment", "needs", "search", "algorithm", "scheduler"}
+    )
     data["algorithm"].pop("configurations")
     return _digest(f"{BEHAVIOUR_VERSION}\n{sweep.seed_list()}\n{_canonical(data)}")
 

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.needs import Needs, Seed
 from lnets.specs.overrides import split_paths
+from lnets.specs.schedulers import SchedulerSpec
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
 from lnets.specs.spec import Matching, Spec, rule_broken, show
 from lnets.specs.sweep_rules import broken_rules
@@ -101,6 +102,8 @@ class SweepSpec(Spec):
     commas change together: each of their values is a list with one entry per path."""
     algorithm: AlgorithmSpec = GridSpec(type="grid")
     """How configurations are picked from `search`."""
+    scheduler: SchedulerSpec | None = None
+    """What stops trials of configurations that are worse than others; null: nothing does."""
     seeds: Seeds = 3
     """How many seeds every configuration is trained with (0, 1, …), or a list of them."""
     resources: ResourcesSpec = ResourcesSpec()

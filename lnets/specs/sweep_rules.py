@@ -63,6 +63,19 @@ def grid(search: dict[str, Domain]) -> Iterator[Overrides]:
 
 
 def _seed_rules(sweep: SweepSpec) -> Iterator[Broken]:
+    if sweep.scheduler is not None and sweep.experiment.pause_at(sweep.scheduler.grace) is None:
+        yield (
+            ("scheduler", "grace"),
+            "must leave something of the training, got "
+            f"{show(sweep.scheduler.grace)}, and trainings pause at points of their curve, or "
+            "after epochs; lower it, or `log_every`",
+        )
+    if sweep.scheduler is not None and len(sweep.objectives()) > 1:
+        yield (
+            ("scheduler",),
+            "compares by one objective, got several; leave it out, or name one in "
+            "`algorithm.objectives`",
+        )
     if isinstance(sweep.seeds, tuple) and len(set(sweep.seeds)) < len(sweep.seeds):
         yield ("seeds",), f"must differ, got {show(sweep.seeds)}; leave out the doubles"
 

@@ -1,12 +1,12 @@
 """Bound the distance between two distributions by a critic."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, rounded_share
 from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
@@ -17,6 +17,9 @@ from lnets.specs.spec import Broken, rule_broken, show
 
 class WassersteinSpec(ExperimentSpec):
     """Bound the Wasserstein-1 distance between two distributions by training a Lipschitz critic."""
+
+    unit: ClassVar[str] = "steps"
+    pauses_together: ClassVar[bool] = True
 
     task: Literal["wasserstein"]
     """What a trial does."""
@@ -48,6 +51,10 @@ class WassersteinSpec(ExperimentSpec):
     def metrics(self) -> dict[str, Metric]:
         """What a trial reports."""
         return WASSERSTEIN
+
+    def pause_at(self, share: float) -> int | None:
+        """A step at which the learning curve has a point."""
+        return rounded_share(share, self.steps, self.log_every)
 
     @property
     def input_batch(self) -> Shape:

@@ -15,14 +15,13 @@ from lnets.errors import ClusterError
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiments import AnyExperiment
-from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
-from lnets.sweep.search import Search, plan_so_far
+from lnets.sweep.search import Search, depends_on_results, plan_so_far
 
 
 def submit_here(
@@ -40,7 +39,7 @@ def submit_here(
     """
     store = Store(folder, create=True)
     store.commit()
-    search = Search(plan.sweep, store) if isinstance(plan.sweep.algorithm, OptunaSpec) else None
+    search = Search(plan.sweep, store) if depends_on_results(plan.sweep) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
     to_run = missing(plan, store.ended())
     progress = Progress.of(plan, len(plan.everything) - len(to_run))
@@ -54,7 +53,8 @@ def submit_here(
         submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
-        _say("\n".join(search.summary()))
+        for line in search.summary():
+            _say(line)
     return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress
 
 

@@ -34,6 +34,8 @@ class Trial:
     seed: int
     needs: tuple[str, ...]
     """Keys of the trials of this plan that must have completed before."""
+    until: int | None = None
+    """Where it pauses, in the unit of its task; None goes to the end."""
 
 
 @dataclass(frozen=True)

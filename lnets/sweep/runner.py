@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-
 from lnets.errors import ClusterError
 from lnets.results.records import CurvePoint, Status, TrialRecord
 from lnets.results.store import Store, write_atomically
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.figures import FIGURES
+from lnets.sweep.messages import Group, Job, Result
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
@@ -26,60 +25,6 @@ CHECKPOINT = "checkpoint.safetensors"
 EXPERIMENT_FILE = "experiment.json"
 _MAX_ERROR = 10_000
 _log = logging.getLogger(__name__)
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Job(_Message):
-    """One trial, as it travels to a worker."""
-
-    trial_key: str
-    config_key: str
-    sweep_id: str
-    name: str
-    """The sweep's name; of what it needs `sweep.need`."""
-    label: str
-    seed: int
-    attempt: int
-    commit: str | None
-    config: str
-    """The resolved experiment as canonical JSON."""
-
-
-class Group(_Message):
-    """Trials that a worker executes together: the unit of a runner."""
-
-    jobs: tuple[Job, ...]
-    store: str
-    """Folder of the store."""
-    device: str
-    """`cpu` or `cuda`."""
-    threads: int
-    """CPU threads."""
-    compile: bool = False
-    """Whether networks are compiled."""
-
-    @property
-    def label(self) -> str:
-        """What a person calls it."""
-        first = self.jobs[0].label
-        return first if len(self.jobs) == 1 else f"{first} and {len(self.jobs) - 1} more"
-
-
-class Result(_Message):
-    """How a trial ended, as it travels back; the whole record is in the spool."""
-
-    trial_key: str
-    status: Status
-    metrics: dict[str, float] = {}
-    error: str | None = None
-
-    @classmethod
-    def of(cls, record: TrialRecord) -> "Result":
-        """The part of a record that a driver wants to know at once."""
-        return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
 
 
 class Listener(Protocol):
@@ -171,7 +116,7 @@ def _draw(record: TrialRecord, folder: Path) -> None:
 
 def _earlier(job: Job, store: Store) -> Result | None:
     record = store.spooled(job.trial_key)
-    if record is not None and record.finished:
+    if record is not None and job.answered_by(record):
         return Result.of(record)
     # Weights without a spooled record: a worker died, perhaps after its driver committed.
     tried = (store.artifacts(job.trial_key) / WEIGHTS).exists()
@@ -230,14 +175,20 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
         threads=group.threads,
         compiled=group.compile,
         report=report,
-        files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint, folders),
+        files=TrialFiles(
+            lambda key: store.artifacts(key) / WEIGHTS,
+            checkpoint,
+            folders,
+            [folder / CHECKPOINT for folder in folders],
+        ),
+        until=jobs[0].until,
     )
     if not outcomes:
         return []
     for job, outcome, folder in zip(jobs, outcomes, folders, strict=True):
-        _save(outcome, job, folder)
-    if checkpoint is not None:
-        remove_state(checkpoint)
+        if outcome.status != "paused":
+            _save(outcome, job, folder)
+            remove_state(folder / CHECKPOINT)
     return [
         _record(
             job,
@@ -277,7 +228,7 @@ def record_without_result(
 
 def _record(job: Job, device: str, started: datetime, **ending: Any) -> TrialRecord:
     return TrialRecord(
-        **job.model_dump(exclude={"label"}),
+        **job.model_dump(exclude={"label", "until"}),
         task=json.loads(job.config)["task"],
         started_at=started,
         device=device,

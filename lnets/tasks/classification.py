@@ -15,7 +15,7 @@ from lnets.specs.classification import ClassificationSpec, epsilon_value
 from lnets.tasks import processes
 from lnets.tasks.certified import evaluate
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
-from lnets.tasks.outcome import Outcome, Report
+from lnets.tasks.outcome import Outcome, Report, evaluated
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.selection import Selection
 from lnets.tasks.spectra import SingularValues
@@ -32,6 +32,7 @@ def train(
     report: Report,
     compiled: bool,
     files: TrialFiles,
+    until: int | None = None,
 ) -> list[Outcome]:
     """Train classifiers side by side, then evaluate them on the test images.
 
@@ -44,6 +45,7 @@ def train(
             with figures of validation, and with singular values, if they are asked for.
         compiled: Whether classifiers are compiled before they are trained.
         files: Weights to start from, the checkpoint of a single trial, and where figures' data go.
+        until: Epoch after which a single trial pauses; None goes to the end.
 
     Raises:
         LnetsError: If the data, or weights to start from, are not there or do not fit.
@@ -52,7 +54,7 @@ def train(
     run = _Run(specs, seeds, data, device, report, compiled, files)
     if not run.resume():
         run = _Run(specs, seeds, data, device, report, compiled, files)
-    run.train()
+    run.train(until)
     return [] if processes.rank() else [run.outcome(i) for i in range(len(specs))]
 
 
@@ -96,7 +98,7 @@ class _Run:
         self._checkpoint = files.checkpoint
         self._selection = Selection(spec, data.validation, self._loss)
         self._curve: list[tuple[int, dict[str, float]]] = []
-        self._epoch, self._finetuning = 0, False
+        self._epoch, self._finetuning, self._paused = 0, False, False
         self._seconds, self._steps = [0.0] * len(specs), [0] * len(specs)
         # Where seconds decide, they are the first process's.
         clock = time.perf_counter
@@ -107,15 +109,16 @@ class _Run:
         """Trials that have not diverged, all their numbers being finite."""
         return self._training.alive
 
-    def train(self) -> None:
-        """All epochs, or as many as time, patience and finite numbers allow."""
+    def train(self, until: int | None) -> None:
+        """All epochs up to one, or as many as time, patience and finite numbers allow."""
         rows = self._batch * len(self.alive) // processes.count()
         with fast_products(rows * self._training.replicas.largest_weight):
             if not self._steps[0]:
                 watch(self._watchers, self._training, 0, self._now)
-            while not self._finetuning and self._goes_on():
+            while not self._finetuning and self._goes_on() and self._epoch != until:
                 self._train_epoch()
-            if self._spec.finetune is None or not self.alive:
+            self._paused = not self._finetuning and self._goes_on()
+            if self._paused or self._spec.finetune is None or not self.alive:
                 return
             if not self._finetuning:
                 self._begin_finetuning()
@@ -132,7 +135,7 @@ class _Run:
         try:
             if values["finetuning"]:
                 self._begin_finetuning()
-            self._training.load(tensors, values["training"])
+            self._training.load((tensors, values["training"]))
             self._selection.load(tensors, values, self._training.model(0))
             self._penalty.u.copy_(tensors["penalty"])
             self._epoch, self._seconds = values["epoch"], values["seconds"]
@@ -158,7 +161,7 @@ class _Run:
         found = evaluate(model, self._data.test, self._loss, norm=norm, epsilons=epsilons)
         if not all(map(math.isfinite, found.values())):
             return Outcome("diverged", cost, model)
-        return Outcome("completed", found | figures | cost, model)
+        return evaluated(found | figures | cost, model, self._epoch if self._paused else None)
 
     def _result(self, index: int) -> tuple[nn.Module, dict[str, float]]:
         """A trial's classifier, and what validation said of it."""

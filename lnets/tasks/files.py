@@ -33,6 +33,8 @@ class TrialFiles:
     """Training that is cut off goes on from here; None starts anew."""
     folders: Sequence[Path] = ()
     """Where each trial may leave pictures and their data; empty keeps none."""
+    pauses: Sequence[Path] = ()
+    """Checkpoints of trials that train side by side and pause; empty never pauses."""
 
 
 NO_FILES = TrialFiles(no_store)

@@ -23,6 +23,7 @@ def run_trials(
     report: Report,
     compiled: bool = False,
     files: TrialFiles = NO_FILES,
+    until: int | None = None,
 ) -> list[Outcome]:
     """Train and evaluate; the same arguments give the same numbers on the same machine.
 
@@ -37,6 +38,7 @@ def run_trials(
         report: Receives the learning curves.
         compiled: Whether networks are compiled before they are trained.
         files: Where trials find and put what must outlive them.
+        until: Where to pause, in the unit of `ExperimentSpec.pause_at`; None goes to the end.
 
     Returns:
         An outcome for each experiment; none on other processes than the first.
@@ -50,17 +52,35 @@ def run_trials(
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
             return wasserstein.train(
-                critics, seeds, device=where, report=report, compiled=compiled, files=files
+                critics,
+                seeds,
+                device=where,
+                report=report,
+                compiled=compiled,
+                files=files,
+                until=until,
             )
         case ClassificationSpec():
             classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
             return classification.train(
-                classifiers, seeds, device=where, report=report, compiled=compiled, files=files
+                classifiers,
+                seeds,
+                device=where,
+                report=report,
+                compiled=compiled,
+                files=files,
+                until=until,
             )
         case GanSpec():
             gans = [e for e in experiments if isinstance(e, GanSpec)]
             return gan.train(
-                gans, seeds, device=where, report=report, compiled=compiled, files=files
+                gans,
+                seeds,
+                device=where,
+                report=report,
+                compiled=compiled,
+                files=files,
+                until=until,
             )
         case _:
             assert_never(experiments[0])
