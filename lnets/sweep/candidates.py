@@ -35,6 +35,7 @@ class Candidates:
         }
         self._seeds = sweep.seed_list()
         self._results: dict[str, dict[int, Result]] = {}
+        self._ran: set[str] = set()
         self._given: set[tuple[str, int | None]] = set()
         self._stopped: list[tuple[Trial, str, Result | None]] = []
         self._by_config: dict[str, Candidate] = {}
@@ -57,9 +58,9 @@ class Candidates:
         wanted = set(keys)
         columns = ["trial_key", "status", "metrics"]
         rows = self._store.table("trials", columns).to_pylist() if wanted else []
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row["status"] in FINISHED):  # a result counts last
             if row["trial_key"] in wanted and row["status"] in (*FINISHED, *also):
-                self.heard([Result(**{**row, "metrics": json.loads(row["metrics"])})])
+                self._keep(Result(**{**row, "metrics": json.loads(row["metrics"])}))
 
     def add(self, overrides: Overrides, parameters: Parameters) -> Candidate:
         """The next configuration."""
@@ -82,13 +83,14 @@ class Candidates:
             keys = [trial.trial_key for trial in trials]
             ended = self._store.seen.finished
             self.load(key for key in keys if key in ended and key not in self._results)
-            self._found += sum(key in ended for key in keys)
+            self._found += sum(self._has_ended(key) and key not in self._ran for key in keys)
         return candidate
 
     def heard(self, results: Sequence[Result]) -> None:
-        """Trials have ended, or have paused."""
+        """Trials have ended, or have paused, here and now."""
         for result in results:
-            self._results.setdefault(result.trial_key, {})[result.place] = result
+            self._ran.add(result.trial_key)
+            self._keep(result)
 
     def verdict(self, one: Candidate) -> Verdict:
         """How a configuration has ended, or how it stands while it waits for others."""
@@ -192,6 +194,9 @@ class Candidates:
         result = self._result(trial)
         assert result is not None
         return result
+
+    def _keep(self, result: Result) -> None:
+        self._results.setdefault(result.trial_key, {})[result.place] = result
 
     def _has_ended(self, key: str) -> bool:
         return END in self._results.get(key, {})

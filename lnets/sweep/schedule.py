@@ -120,6 +120,9 @@ class Schedule(Watcher):
         return failed | {t.trial_key for t in trials if not t.experiment.pauses_together}
 
     def _count(self, search: Search) -> None:
+        # What others need may be proposed, too.
+        every = search.candidates.every
+        self._progress.needed -= {t.trial_key for one in every for t in one.trials}
         self._progress.done += search.candidates.take_found()
         self._progress.total = search.total + len(self._progress.needed)
 
