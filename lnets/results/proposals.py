@@ -1,5 +1,6 @@
 """What the samplers of searches have proposed: with the results, all that a search goes on from."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from lnets.results.records import ProposalRecord
@@ -51,18 +52,19 @@ def tried(proposals: list[ProposalRecord], configurations: int) -> list[Proposal
     return found
 
 
-def trial_keys(store: Store, spec: dict[str, Any]) -> tuple[str, ...] | None:
-    """Keys of the trials that a search has asked for so far.
+def trial_keys(store: Store, spec: dict[str, Any], known: Sequence[str]) -> tuple[str, ...]:
+    """Keys of the trials that a sweep has asked for so far, each once.
 
     Args:
         store: Where it is.
         spec: The sweep as the store has it.
-
-    Returns:
-        Each once; None of a sweep whose trials are known from the start.
+        known: Those that its submission had.
     """
     algorithm = spec["algorithm"]
     if "study_id" not in algorithm:
-        return None
-    proposals = tried(Proposals(store, algorithm["study_id"]).all(), algorithm["configurations"])
-    return tuple(dict.fromkeys(key for proposal in proposals for key in proposal.trial_keys))
+        return tuple(known)
+    proposals = Proposals(store, algorithm["study_id"]).all()
+    if algorithm["type"] == "optuna":
+        known, proposals = (), tried(proposals, algorithm["configurations"])
+    keys = (key for proposal in proposals for key in proposal.trial_keys)
+    return tuple(dict.fromkeys((*known, *keys)))

@@ -175,13 +175,14 @@ class SweepRecord(_Row):
 
 
 class ProposalRecord(_Row):
-    """A configuration that the sampler of a search has proposed."""
+    """A configuration that a sampler, or a population, has come to."""
 
     study_id: str
     number: int
     """Counted from 0 in each search."""
     parameters: str
-    """JSON object of what the sampler drew, by parameter; of a list the index."""
+    """JSON object of what the sampler drew, by parameter, of a list the index; of a population
+    the fields that are set."""
     trial_keys: tuple[str, ...]
     """One per seed; empty if it is impossible."""
     reason: str | None

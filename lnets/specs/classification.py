@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from lnets.specs.data import DataSpec
-from lnets.specs.experiment import ExperimentSpec, rounded_share
+from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
@@ -135,9 +135,15 @@ class ClassificationSpec(ExperimentSpec):
         validation = VALIDATION if self.data.has_validation else {}
         return known | {k: v for k, v in validation.items() if k != certified or chosen}
 
-    def pause_at(self, share: float) -> int | None:
+    @property
+    def length(self) -> int:
+        """Of the training."""
+        return self.epochs
+
+    @property
+    def pause_unit(self) -> int:
         """An epoch."""
-        return rounded_share(share, self.epochs, 1)
+        return 1
 
     @property
     def input_batch(self) -> Shape:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.data import ImagesSpec
 from lnets.specs.distributions import GanSamplesSpec
-from lnets.specs.experiment import ExperimentSpec, rounded_share
+from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.image_models import InfoGanDiscriminatorSpec
 from lnets.specs.layers import (
     BjorckConvSpec,
@@ -136,9 +136,15 @@ class GanSpec(ExperimentSpec):
             known["lipschitz_upper_bound"] = WASSERSTEIN["lipschitz_upper_bound"]
         return known | GAN
 
-    def pause_at(self, share: float) -> int | None:
+    @property
+    def length(self) -> int:
+        """Of the training."""
+        return self.epochs
+
+    @property
+    def pause_unit(self) -> int:
         """An epoch with a checkpoint."""
-        return rounded_share(share, self.epochs, self.checkpoint_every)
+        return self.checkpoint_every
 
     @property
     def input_batch(self) -> Shape:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 
@@ -29,7 +30,7 @@ def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
     data = sweep.model_copy(update={"table": sweep.table_layout()}).model_dump(mode="json")
     for name, key in needs.items():
         data["needs"][name]["trial_key"] = key
-    if isinstance(sweep.algorithm, OptunaSpec):
+    if isinstance(sweep.algorithm, OptunaSpec) or isinstance(sweep.scheduler, PopulationSpec):
         data["algorithm"]["study_id"] = study_id(sweep)
     return _canonical(data)
 
@@ -83,7 +84,7 @@ def study_id(sweep: SweepSpec) -> str:
     data = sweep.model_dump(
         mode="json", include={"experiment", "needs", "search", "algorithm", "scheduler"}
     )
-    data["algorithm"].pop("configurations")
+    data["algorithm"].pop("configurations", None)
     return _digest(f"{BEHAVIOUR_VERSION}\n{sweep.seed_list()}\n{_canonical(data)}")
 
 

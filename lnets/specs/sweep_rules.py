@@ -24,6 +24,7 @@ from lnets.specs.overrides import (
     within,
 )
 from lnets.specs.references import references
+from lnets.specs.schedulers import scheduler_rules
 from lnets.specs.search import (
     Domain,
     GridSpec,
@@ -44,7 +45,12 @@ MAX_TRIALS = 100_000
 
 def broken_rules(sweep: SweepSpec) -> list[Broken]:
     """Every broken rule: path of the field that should change, and the message."""
-    problems = [*_seed_rules(sweep), *_search_rules(sweep), *_metric_rules(sweep)]
+    problems = [
+        *_seed_rules(sweep),
+        *scheduler_rules(sweep),
+        *_search_rules(sweep),
+        *_metric_rules(sweep),
+    ]
     if not problems:
         problems = [*_size_rules(sweep), *_value_rules(sweep), *_table_path_rules(sweep)]
     problems = problems or [*_need_rules(sweep)]
@@ -63,19 +69,6 @@ def grid(search: dict[str, Domain]) -> Iterator[Overrides]:
 
 
 def _seed_rules(sweep: SweepSpec) -> Iterator[Broken]:
-    if sweep.scheduler is not None and sweep.experiment.pause_at(sweep.scheduler.grace) is None:
-        yield (
-            ("scheduler", "grace"),
-            "must leave something of the training, got "
-            f"{show(sweep.scheduler.grace)}, and trainings pause at points of their curve, or "
-            "after epochs; lower it, or `log_every`",
-        )
-    if sweep.scheduler is not None and len(sweep.objectives()) > 1:
-        yield (
-            ("scheduler",),
-            "compares by one objective, got several; leave it out, or name one in "
-            "`algorithm.objectives`",
-        )
     if isinstance(sweep.seeds, tuple) and len(set(sweep.seeds)) < len(sweep.seeds):
         yield ("seeds",), f"must differ, got {show(sweep.seeds)}; leave out the doubles"
 

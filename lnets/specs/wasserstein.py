@@ -6,7 +6,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
-from lnets.specs.experiment import ExperimentSpec, rounded_share
+from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
 from lnets.specs.metrics import WASSERSTEIN, Metric
 from lnets.specs.model import ModelSpec
@@ -52,9 +52,15 @@ class WassersteinSpec(ExperimentSpec):
         """What a trial reports."""
         return WASSERSTEIN
 
-    def pause_at(self, share: float) -> int | None:
+    @property
+    def length(self) -> int:
+        """Of the training."""
+        return self.steps
+
+    @property
+    def pause_unit(self) -> int:
         """A step at which the learning curve has a point."""
-        return rounded_share(share, self.steps, self.log_every)
+        return self.log_every
 
     @property
     def input_batch(self) -> Shape:

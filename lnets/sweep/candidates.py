@@ -62,8 +62,14 @@ class Candidates:
             if row["trial_key"] in wanted and row["status"] in (*FINISHED, *also):
                 self._keep(Result(**{**row, "metrics": json.loads(row["metrics"])}))
 
-    def add(self, overrides: Overrides, parameters: Parameters) -> Candidate:
-        """The next configuration."""
+    def add(self, overrides: Overrides, parameters: Parameters, past: int = 0) -> Candidate:
+        """The next configuration.
+
+        Args:
+            overrides: The fields that are set.
+            parameters: What a sampler drew.
+            past: Stages that it does not go through.
+        """
         experiment = self._planner.resolve(overrides)
         number, reason, twin = len(self.every), None, None
         trials: tuple[Trial, ...] = ()
@@ -75,7 +81,8 @@ class Candidates:
                 self._planner.trial(experiment, config, seed, overrides) for seed in self._seeds
             )
             twin = self._by_config.get(config)
-        candidate = Candidate(number, parameters, trials, reason, twin)
+        candidate = Candidate(number, overrides, parameters, trials, reason, twin)
+        candidate.values = [()] * past
         self.every.append(candidate)
         if trials and twin is None:
             candidate.stages = self._rule.stages(number, trials)
@@ -177,6 +184,9 @@ class Candidates:
         if answer is False:
             one.verdict = self._so_far(one)
             self._stop(one, self._rule.worse, stage)
+            successor = self._rule.successor(one, stage, self.every)
+            if successor is not None:
+                self.add(successor, {}, past=stage + 1)
         return bool(answer)
 
     def _so_far(self, one: Candidate) -> Verdict:

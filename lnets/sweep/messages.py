@@ -28,6 +28,8 @@ class Job(_Message):
     """The resolved experiment as canonical JSON."""
     until: int | None = None
     """Where it pauses, in the unit of its task; None goes to the end."""
+    keep: bool = False
+    """Whether its checkpoint there is kept for others to go on from."""
 
     def answered_by(self, record: TrialRecord | None) -> bool:
         """Whether a record has what this job asks for."""

@@ -238,7 +238,7 @@ def _submissions(store: Store) -> list[dict[str, Any]]:
     for row in rows:
         latest.setdefault(row["sweep_id"], row)
     for row in latest.values():
-        row["trial_keys"] = trial_keys(store, json.loads(row["spec"])) or row["trial_keys"]
+        row["trial_keys"] = trial_keys(store, json.loads(row["spec"]), row["trial_keys"])
     return list(latest.values())
 
 

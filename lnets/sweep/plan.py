@@ -36,6 +36,8 @@ class Trial:
     """Keys of the trials of this plan that must have completed before."""
     until: int | None = None
     """Where it pauses, in the unit of its task; None goes to the end."""
+    keep: bool = False
+    """Whether its checkpoint there is kept for others to go on from."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ def _short_names(keys: list[str]) -> dict[str, str]:
 
 def _label(name: str, overrides: Overrides, seed: int, names: Mapping[str, str]) -> str:
     values = (
-        f"{names[path]}={value if isinstance(value, str) else show(value)}"
+        f"{names.get(path, path)}={value if isinstance(value, str) else show(value)}"
         for path, value in overrides.items()
     )
     return " ".join([name, *values, f"seed={seed}"])

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeAlias, assert_never
 
-from lnets.specs.schedulers import AshaSpec, HyperbandSpec, MedianSpec
+from lnets.specs.overrides import Overrides
+from lnets.specs.schedulers import AshaSpec, HyperbandSpec, MedianSpec, PopulationSpec
 from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.plan import Trial
@@ -22,6 +23,8 @@ class Candidate:
     """A configuration that is tried."""
 
     number: int
+    overrides: Overrides
+    """The fields that are set."""
     parameters: Parameters
     """What a sampler drew; empty where none did."""
     trials: tuple[Trial, ...]
@@ -48,9 +51,8 @@ class Candidate:
 class Rule(Protocol):
     """Divides what configurations do into stages, and says who goes on after each."""
 
-    @property
-    def worse(self) -> str:
-        """What is said of a configuration that does not go on."""
+    worse: str
+    """What is said of a configuration that does not go on."""
 
     def stages(self, number: int, trials: Sequence[Trial]) -> tuple[Stage, ...]:
         """Of the configuration of that number, which has these trials."""
@@ -73,6 +75,10 @@ class Rule(Protocol):
     def where(self, stage: int, one: Candidate) -> str:
         """The end of a stage in words."""
 
+    def successor(self, one: Candidate, stage: int, every: Sequence[Candidate]) -> Overrides | None:
+        """The configuration that takes the place of one that does not go on, if there is one."""
+        return None
+
 
 def rule_of(sweep: SweepSpec) -> Rule:
     """The rule that a sweep asks for."""
@@ -91,14 +97,16 @@ def rule_of(sweep: SweepSpec) -> Rule:
             brackets = [shares[first:] for first in range(len(shares) + 1)]
             return Halving(brackets, sweep.scheduler.reduction)
         case MedianSpec():
-            count = math.ceil(1 / sweep.scheduler.grace - 1e-9)
-            shares = [sweep.scheduler.grace * i for i in range(1, count)]
-            return Median(shares, sweep.scheduler.min_configurations)
+            return Median(multiples(sweep.scheduler.grace), sweep.scheduler.min_configurations)
+        case PopulationSpec():
+            from lnets.sweep.population import Population
+
+            return Population(sweep.scheduler)
         case _:
             assert_never(sweep.scheduler)
 
 
-class FirstSeeds:
+class FirstSeeds(Rule):
     """Some seeds first, the others unless all of these are worse than every seed of the best.
 
     Args:
@@ -130,7 +138,7 @@ class FirstSeeds:
         return f"after {self._first} of {len(one.trials)} seeds"
 
 
-class Halving:
+class Halving(Rule):
     """One configuration in so many goes on after each stage, of those in the same bracket.
 
     Source:
@@ -178,7 +186,7 @@ class Halving:
         return _where(one.stages[stage])
 
 
-class Median:
+class Median(Rule):
     """Whoever is worse than the median of the others at the same point is stopped.
 
     Source:
@@ -209,6 +217,11 @@ class Median:
     def where(self, stage: int, one: Candidate) -> str:
         """The end of a stage in words."""
         return _where(one.stages[stage])
+
+
+def multiples(grace: float) -> list[float]:
+    """Shares of a training that are multiples of one, without the end."""
+    return [grace * i for i in range(1, math.ceil(1 / grace - 1e-9))]
 
 
 def pauses(trials: Sequence[Trial], shares: Sequence[float]) -> tuple[Stage, ...]:

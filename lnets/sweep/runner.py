@@ -5,23 +5,21 @@ import json
 import logging
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from lnets.errors import ClusterError
-from lnets.results.records import CurvePoint, Status, TrialRecord
+from lnets.results.records import Status, TrialRecord
 from lnets.results.store import Store, write_atomically
-from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.figures import FIGURES
 from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.parts import CHECKPOINT, SNAPSHOT, WEIGHTS, link, train_parts
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
 
-WEIGHTS = "model.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
 EXPERIMENT_FILE = "experiment.json"
 _MAX_ERROR = 10_000
 _log = logging.getLogger(__name__)
@@ -103,7 +101,8 @@ def execute(group: Group, train: Train) -> list[Result]:
 
 def _draw(record: TrialRecord, folder: Path) -> None:
     """Pictures of a trial whose task has left anything for them; they can be drawn again later."""
-    left = {file.name for file in folder.glob("*")} - {WEIGHTS, CHECKPOINT, EXPERIMENT_FILE}
+    left = {file.name for file in folder.glob("[!.]*") if not file.name.endswith(".safetensors")}
+    left -= {EXPERIMENT_FILE}
     if not record.finished or not left:
         return
     try:
@@ -151,44 +150,18 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
         Their records; none on other processes than the first of those that train together.
     """
     # Commands that run nothing must start without torch.
-    from lnets.tasks.files import TrialFiles, remove_state
-    from lnets.tasks.run import run_trials
+    from lnets.tasks.files import remove_state
 
     store = Store(Path(group.store))
     started = datetime.now(UTC)
-    curves: list[list[CurvePoint]] = [[] for _ in jobs]
-
-    def report(index: int, step: int, metrics: Mapping[str, float]) -> None:
-        seconds = (datetime.now(UTC) - started).total_seconds()
-        curves[index].extend(
-            CurvePoint(step=step, seconds=seconds, metric=metric, value=value)
-            for metric, value in metrics.items()
-        )
-
-    alone = len(jobs) == 1
-    folders = [store.artifacts(job.trial_key) for job in jobs]
-    checkpoint = folders[0] / CHECKPOINT if alone else None
-    outcomes = run_trials(
-        [EXPERIMENT.validate_json(job.config) for job in jobs],
-        [job.seed for job in jobs],
-        device=group.device,
-        threads=group.threads,
-        compiled=group.compile,
-        report=report,
-        files=TrialFiles(
-            lambda key: store.artifacts(key) / WEIGHTS,
-            checkpoint,
-            folders,
-            [folder / CHECKPOINT for folder in folders],
-        ),
-        until=jobs[0].until,
-    )
-    if not outcomes:
-        return []
-    for job, outcome, folder in zip(jobs, outcomes, folders, strict=True):
+    outcomes, curves = train_parts(jobs, group, store, started)
+    for job, outcome in zip(jobs, outcomes, strict=False):
+        folder = store.artifacts(job.trial_key)
         if outcome.status != "paused":
             _save(outcome, job, folder)
             remove_state(folder / CHECKPOINT)
+        elif job.keep:
+            link(folder / CHECKPOINT, folder / SNAPSHOT.format(job.until))
     return [
         _record(
             job,
@@ -199,7 +172,7 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
             train_seconds=outcome.metrics["train_seconds"],
             curve=tuple(curve),
         )
-        for job, outcome, curve in zip(jobs, outcomes, curves, strict=True)
+        for job, outcome, curve in zip(jobs, outcomes, curves, strict=False)
     ]
 
 
@@ -228,7 +201,7 @@ def record_without_result(
 
 def _record(job: Job, device: str, started: datetime, **ending: Any) -> TrialRecord:
     return TrialRecord(
-        **job.model_dump(exclude={"label", "until"}),
+        **job.model_dump(exclude={"label", "until", "keep"}),
         task=json.loads(job.config)["task"],
         started_at=started,
         device=device,

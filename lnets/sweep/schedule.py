@@ -208,4 +208,5 @@ class Schedule(Watcher):
             commit=self._commit,
             config=canonical_json(trial.experiment),
             until=trial.until,
+            keep=trial.keep,
         )

@@ -2,16 +2,19 @@
 
 import json
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lnets.errors import SpecError, StoreError
 from lnets.results.proposals import Proposals, tried
 from lnets.results.records import ProposalRecord
 from lnets.results.store import Store
 from lnets.specs.identity import study_id
+from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
-from lnets.specs.spec import show
+from lnets.specs.spec import frozen, show
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.candidates import Candidates
 from lnets.sweep.plan import Plan, Planner, Trial, make_plan
@@ -50,10 +53,11 @@ class Search:
             self._proposals = Proposals(store, study_id(sweep))
             self.candidates.load(key for p in self._proposals.all() for key in p.trial_keys)
         else:
-            plan = make_plan(sweep)
+            plan = plan_so_far(sweep, store)
             self.candidates.load(trial.trial_key for trial in plan.trials)
             for overrides in propose(sweep):
                 self.candidates.add(overrides, {})
+            self._first = len(self.candidates.every)
 
     @property
     def total(self) -> int:
@@ -105,6 +109,8 @@ class Search:
 
     def _fill(self) -> None:
         self._ready += self.candidates.to_run(self._wants())
+        if self._sampling is None:
+            self._note_successors()
         while self._sampling is not None and self._wants():
             ahead = len(self.candidates.every) - self._algorithm.parallel
             if not self.candidates.judged(ahead + 1):
@@ -135,7 +141,18 @@ class Search:
                 return
             candidate = self.candidates.add(sampling.space.overrides(parameters), parameters)
             if recorded is None:
-                self._proposals.add(_record(study_id(self.sweep), candidate))
+                self._proposals.add(_record(study_id(self.sweep), candidate, parameters))
+
+    def _note_successors(self) -> None:
+        """Note the configurations of a population that have taken the place of others."""
+        successors = self.candidates.every[self._first :]
+        if successors:
+            with self._store.locked():
+                proposals = Proposals(self._store, study_id(self.sweep))
+                known = {proposal.number for proposal in proposals.all()}
+                for one in successors:
+                    if one.number not in known:
+                        proposals.add(_record(study_id(self.sweep), one, one.overrides))
 
     def _tell(self, sampling: Sampling) -> None:
         number = len(self._told)
@@ -156,13 +173,16 @@ def depends_on_results(sweep: SweepSpec) -> bool:
     return isinstance(sweep.algorithm, OptunaSpec) or sweep.scheduler is not None
 
 
-def plan_so_far(sweep: SweepSpec, store: Store | None) -> Plan:
-    """All that a sweep asks for; of a search what it has proposed so far."""
-    if store is None or not isinstance(sweep.algorithm, OptunaSpec):
-        return make_plan(sweep)
-    space = Space(sweep.search)
-    drawn = [json.loads(proposal.parameters) for proposal in _tried(sweep, store)]
-    return make_plan(sweep, [space.overrides(parameters) for parameters in drawn])
+def plan_so_far(sweep: SweepSpec, store: Store) -> Plan:
+    """All that a sweep asks for; of a search, or a population, what it has come to so far."""
+    if isinstance(sweep.algorithm, OptunaSpec):
+        space = Space(sweep.search)
+        drawn = [json.loads(proposal.parameters) for proposal in _tried(sweep, store)]
+        return make_plan(sweep, [space.overrides(parameters) for parameters in drawn])
+    if isinstance(sweep.scheduler, PopulationSpec):
+        proposals = Proposals(store, study_id(sweep)).all()
+        return make_plan(sweep, [frozen(json.loads(one.parameters)) for one in proposals])
+    return make_plan(sweep)
 
 
 def export_study(sweep: SweepSpec, store: Store, file: Path) -> None:
@@ -207,11 +227,11 @@ def _tried(sweep: SweepSpec, store: Store) -> list[ProposalRecord]:
     return tried(proposals, sweep.algorithm.configurations)
 
 
-def _record(study: str, candidate: Candidate) -> ProposalRecord:
+def _record(study: str, candidate: Candidate, parameters: Mapping[str, Any]) -> ProposalRecord:
     return ProposalRecord(
         study_id=study,
         number=candidate.number,
-        parameters=json.dumps(candidate.parameters),
+        parameters=json.dumps(parameters),
         trial_keys=tuple(trial.trial_key for trial in candidate.trials),
         reason=candidate.reason,
         proposed_at=datetime.now(UTC),

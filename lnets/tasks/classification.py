@@ -15,7 +15,7 @@ from lnets.specs.classification import ClassificationSpec, epsilon_value
 from lnets.tasks import processes
 from lnets.tasks.certified import evaluate
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
-from lnets.tasks.outcome import Outcome, Report, evaluated
+from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.selection import Selection
 from lnets.tasks.spectra import SingularValues
@@ -138,7 +138,7 @@ class _Run:
             self._training.load((tensors, values["training"]))
             self._selection.load(tensors, values, self._training.model(0))
             self._penalty.u.copy_(tensors["penalty"])
-            self._epoch, self._seconds = values["epoch"], values["seconds"]
+            self._epoch, self._seconds = values[PAUSED_AT], values["seconds"]
             self._steps, self._curve = values["steps"], values["curve"]
         except (KeyError, RuntimeError, TypeError, ValueError):  # of another version of this code
             return False
@@ -291,7 +291,7 @@ class _Run:
         kept, values = self._selection.state()
         values |= {
             "training": numbers,
-            "epoch": self._epoch,
+            PAUSED_AT: self._epoch,
             "finetuning": self._finetuning,
             "seconds": self._seconds,
             "steps": self._steps,

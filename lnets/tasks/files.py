@@ -16,6 +16,7 @@ from lnets.build.trials import Weights, no_store, refuse_missing
 from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
+from lnets.tasks.outcome import PAUSED_AT
 
 Named = TypeVar("Named")
 
@@ -110,6 +111,12 @@ def load_state(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             return {name: stored.get_tensor(name) for name in stored.keys()}, values  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
+
+
+def position(file: Path) -> int | None:
+    """Where the training of a checkpoint had come to, in its unit; None if there is none."""
+    state = load_state(file)
+    return None if state is None else state[1].get(PAUSED_AT)
 
 
 def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -18,7 +18,7 @@ from lnets.tasks.adversaries import Adversaries
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state, save_state
 from lnets.tasks.gan_features import Features
 from lnets.tasks.gan_pictures import Pictures
-from lnets.tasks.outcome import Outcome, Report, evaluated
+from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products
 from lnets.tasks.streams import stream_seed
 
@@ -118,7 +118,7 @@ class _Run:
         tensors, values = state
         try:
             self._gan.load(tensors, values["gan"])
-            self._epoch, self._step = values["epoch"], values["step"]
+            self._epoch, self._step = values[PAUSED_AT], values["step"]
             self._seconds, self._curve = values["seconds"], values["curve"]
             self._certified = values["certified"]
         except (KeyError, RuntimeError, TypeError, ValueError):  # of another version of this code
@@ -211,7 +211,7 @@ class _Run:
         tensors, numbers = self._gan.state()
         values = {
             "gan": numbers,
-            "epoch": self._epoch,
+            PAUSED_AT: self._epoch,
             "step": self._step,
             "seconds": self._seconds,
             "curve": self._curve,

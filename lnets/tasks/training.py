@@ -121,14 +121,15 @@ class Training:
         tensors = {"rows": replicas.rows[position : position + 1]}
         tensors |= {f"fixed.{name}": t for name, t in replicas.untrained(position).items()}
         state = self.optimizer.state_dict()
-        numbers = {}
+        numbers: dict[str, float] = {}
         for i, (place, index) in enumerate(self._groups_of(position)):
             of_group = state["state"].get(place, {})
             own = {name: _rows(tensor, index) for name, tensor in of_group.items()}
             tensors |= {
                 f"optimizer.{i}.{k}": tensor for k, tensor in own.items() if tensor is not None
             }
-            numbers[f"lr.{i}"] = state["param_groups"][place]["lr"]
+            group = state["param_groups"][place]
+            numbers |= {f"lr.{i}": group["lr"], f"base.{i}": _base_lr(group)}
         if self.schedule is not None:
             numbers["schedule"] = self.schedule.last_epoch
         return tensors, numbers
@@ -137,7 +138,8 @@ class Training:
         """Go on from there.
 
         Args:
-            states: Of each network, as from `state` of an equal training.
+            states: Of each network, as from `state` of a training that is equal, or differs in
+                learning rates and in how layers make their weights.
         """
         with torch.no_grad():
             self.replicas.rows.copy_(torch.cat([tensors["rows"] for tensors, _ in states]))
@@ -147,7 +149,9 @@ class Training:
         for position, (tensors, numbers) in enumerate(states):
             for i, (place, _) in enumerate(self._groups_of(position)):
                 found.setdefault(place, []).append(below(f"optimizer.{i}.", tensors))
-                state["param_groups"][place]["lr"] = numbers[f"lr.{i}"]
+                group = state["param_groups"][place]
+                # The learning rate may have changed, of which a schedule leaves the same share.
+                group["lr"] = numbers[f"lr.{i}"] * (_base_lr(group) / numbers[f"base.{i}"])
         state["state"] = {place: _together(each) for place, each in found.items()}
         self.optimizer.load_state_dict(state)
         if self.schedule is not None:
@@ -161,6 +165,11 @@ class Training:
             for place, (first, last) in enumerate(places)
             if first <= position < last
         ]
+
+
+def _base_lr(group: Mapping[str, Any]) -> float:
+    """The learning rate before any schedule."""
+    return float(group.get("initial_lr", group["lr"]))
 
 
 def _rows(value: Any, index: int) -> Any:

@@ -16,7 +16,7 @@ from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
 from lnets.tasks.files import TrialFiles, load_state, save_state
 from lnets.tasks.landscapes import Landscapes
-from lnets.tasks.outcome import Outcome, Report, evaluated
+from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
@@ -181,7 +181,7 @@ class _Run:
             tensors, numbers = self._training.state(position)
             values = {
                 "training": numbers,
-                "step": self._taken,
+                PAUSED_AT: self._taken,
                 "used": self._used,
                 "seconds": self._seconds[index],
                 "curve": self._curves[index],
@@ -199,7 +199,7 @@ class _Run:
         states = [state for file in files if (state := load_state(file)) is not None]
         if not states:
             return True
-        steps = {values.get("step") for _, values in states}
+        steps = {values.get(PAUSED_AT) for _, values in states}
         if len(states) < len(self.alive) or len(steps) > 1:
             raise TrialError("Trials that have paused at different steps cannot go on together.")
         try:
@@ -207,7 +207,7 @@ class _Run:
             for generator, (tensors, _) in zip(self._generators, states, strict=True):
                 generator.set_state(tensors["generator"])
             _, first = states[0]
-            self._taken, self._used = first["step"], first["used"]
+            self._taken, self._used = first[PAUSED_AT], first["used"]
             self._steps = [self._taken] * len(states)
             self._seconds = [values["seconds"] for _, values in states]
             curves = [values["curve"] for _, values in states]

@@ -64,7 +64,7 @@ class FormulaRunner:
         if status == "paused" and isinstance(found, dict):
             found = {**found, "paused_at": float(job.until or 0)}
         record = TrialRecord(
-            **job.model_dump(exclude={"label", "until"}),
+            **job.model_dump(exclude={"label", "until", "keep"}),
             task="wasserstein",
             started_at=datetime.now(UTC),
             device="cpu",

@@ -11,6 +11,7 @@ import pytest
 from lnets.results.store import Store
 from lnets.specs.load import load_sweep
 from lnets.specs.sweep import SweepSpec
+from lnets.sweep.overview import status_of
 from lnets.sweep.runner import InProcessRunner
 from tests.conftest import REPOSITORY
 from tests.sweep.searching import FormulaRunner, run
@@ -195,3 +196,91 @@ def best_of(store: Store) -> tuple[str, list[float]]:
         found.setdefault(row["config_key"], []).append(value)
     best = max(found, key=lambda key: sum(found[key]) / len(found[key]))
     return best, found[best]
+
+
+POPULATION = {"type": "population", "grace": 0.125, "quantile": 0.25}
+
+
+def members(store: Store) -> dict[str, dict[str, Any]]:
+    """Configurations by trial key."""
+    rows = store.table("trials").to_pylist()
+    return {row["trial_key"]: json.loads(row["config"]) for row in rows}
+
+
+def test_a_population_moves_towards_the_best(tiny: dict[str, Any], store: Store) -> None:
+    def formula(config: dict[str, Any], seed: int, until: int = STEPS) -> dict[str, float]:
+        lrs = [config["optim"]["lr"], *(change["lr"] for change in config["changes"])]
+        return {"wasserstein_estimate": until / STEPS - abs(lrs[-1] - 0.3)}
+
+    sweep = scheduled(tiny, POPULATION, search={"optim.lr": LRS[:8]}, seeds=2)
+    runner = FormulaRunner(formula, workers=2)
+    progress = run(sweep, store, runner)
+    assert progress.left == 0
+    # Two of eight are replaced at each of seven pauses.
+    assert statuses(store)["stopped"] == progress.stopped == 2 * 2 * 7
+    assert progress.completed == 2 * 8
+    assert progress.best is not None
+    assert progress.best > 1 - abs(max(LRS[:8]) * 1.2 - 0.3)
+    places = [
+        (row["trial_key"], row["status"], json.loads(row["metrics"]).get("paused_at"))
+        for row in store.table("trials").to_pylist()
+    ]
+    assert len(set(places)) == len(places)
+    again = FormulaRunner(formula)
+    assert run(sweep, store, again).left == 0
+    assert again.ran == []
+    [status] = status_of(store, "tiny")
+    assert (status.counts.trials, status.counts.missing) == (16 + 28, 0)
+
+
+def test_a_population_is_the_same_after_its_driver_was_cut_off(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    sweep = scheduled(tiny, POPULATION)
+    whole, cut = Store(tmp_path / "whole", create=True), Store(tmp_path / "cut", create=True)
+    run(sweep, whole, FormulaRunner(slope))
+    chance = random.Random(1)
+    for _ in range(100):
+        runner = FormulaRunner(
+            slope, workers=3, pick=chance.randrange, limit=chance.randint(20, 90)
+        )
+        try:
+            run(sweep, cut, runner)
+        except KeyboardInterrupt:
+            cut.commit()
+        else:
+            break
+    assert members(cut) == members(whole)
+    assert steps_of(cut) == steps_of(whole)
+
+
+def test_real_members_of_a_population_are_their_experiments(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    """A member that went on from another's checkpoint has the numbers of one trained alone."""
+    tiny["experiment"] |= {"steps": 80, "log_every": 10, "batch_size": 8}
+    tiny["experiment"]["model"]["layers"] = [8, 8, 1]
+    store, alone = Store(tmp_path / "store", create=True), Store(tmp_path / "alone", create=True)
+    scheduler = {**POPULATION, "grace": 0.25}
+    search = {"optim.lr": [0.001, 0.01, 0.1, 0.2], "model.linear.bjorck_iter": [2, 4]}
+    sweep = sweep_of(tiny, scheduler=scheduler, search=search, seeds=1)
+    assert run(sweep, store, InProcessRunner()).left == 0
+    rows = [row for row in store.table("trials").to_pylist() if row["status"] == "completed"]
+    changed = [row for row in rows if json.loads(row["config"])["changes"]]
+    assert changed
+    for row in changed:
+        curve = curve_of(store, row["trial_key"])
+        assert sorted(curve) == list(range(10, 90, 10))
+        experiment = json.loads(row["config"])
+        run(
+            sweep_of({"name": "alone", "experiment": experiment, "seeds": 1}),
+            alone,
+            InProcessRunner(),
+        )
+        assert curve_of(alone, row["trial_key"]) == pytest.approx(curve, abs=1e-5)
+
+
+def curve_of(store: Store, key: str) -> dict[int, float]:
+    points = [point for point in store.table("curves").to_pylist() if point["trial_key"] == key]
+    assert len({point["step"] for point in points}) == len(points), "a point is there twice"
+    return {point["step"]: point["value"] for point in points}
