@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from benchmarks import (
+    attack,
     certificate,
     evaluation,
     fused,
@@ -14,11 +15,13 @@ from benchmarks import (
     robustness,
     step,
     sweep,
+    tables,
 )
 from benchmarks.measurement import Measurement, save
 from benchmarks.workloads import WORKLOADS
 
 BENCHES = {
+    "attack": attack.measure,
     "certificate": certificate.measure,
     "evaluation": evaluation.measure,
     "fused": fused.measure,
@@ -26,6 +29,7 @@ BENCHES = {
     "layers": layers.measure,
     "robustness": robustness.measure,
     "sweep": sweep.measure,
+    "tables": tables.measure,
 }
 BY_WORKLOAD = {"step": step.measure, "quality": quality.measure, "limit": limit.measure}
 

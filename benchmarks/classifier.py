@@ -40,14 +40,18 @@ def classifier(**changes: Any) -> ClassificationSpec:
     )
 
 
-def trained(experiment: AnyExperiment, seed: int) -> dict[str, float]:
+def trained(experiment: AnyExperiment, seed: int, threads: int = 1) -> dict[str, float]:
     """Metrics of one trial of any task, trained as any trial is.
 
     Raises:
         RuntimeError: If it diverges.
     """
     (outcome,) = run_trials(
-        [experiment], [seed], device="cpu", threads=1, report=lambda trial, step, metrics: None
+        [experiment],
+        [seed],
+        device="cpu",
+        threads=threads,
+        report=lambda trial, step, metrics: None,
     )
     if outcome.status != "completed":
         raise RuntimeError(f"A trial must not diverge, got {outcome} of seed {seed}.")

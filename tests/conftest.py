@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+
+from lnets.cli import main
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -111,6 +114,26 @@ def write(tmp_path: Path) -> Callable[..., Path]:
         return file
 
     return to_file
+
+
+@pytest.fixture
+def cli(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command line in this process: exit code, stdout, stderr."""
+    monkeypatch.setenv("LNETS_STORE", str(tmp_path / "store"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lnets-sweep", *map(str, arguments)])
+        code: Any = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
 
 
 def wait_for(condition: Callable[[], Any], *, seconds: float = 90) -> Any:

@@ -25,6 +25,7 @@ from lnets.specs.model import FullyConnectedSpec, ModelSpec
 from lnets.specs.network import Activation
 from lnets.specs.optim import OptimSpec
 from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
+from tests.tasks import digits
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
@@ -233,10 +234,12 @@ def test_every_projection_builds(kind: str) -> None:
     assert torch.equal(projected, build_projection(epoch)(weight))
     norms = projected.norm(dim=1) if kind == "l_2" else projected.abs().sum(dim=1)
     assert torch.allclose(norms, torch.ones(4), atol=1e-3)
-    schedule = build_projections(update, epoch)
+    spec = digits.spec()
+    both = spec.model_copy(update={"per_update_proj": update, "per_epoch_proj": epoch})
+    schedule = build_projections(both)
     assert schedule.per_update is not None
     assert (schedule.every_n_epochs, schedule.reset_optimizer) == (2, True)
-    assert build_projections(None, None).per_epoch is None
+    assert build_projections(spec).per_epoch is None
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,10 @@ from lnets.sweep.plan import make_plan
 from tests.conftest import REPOSITORY
 
 SWEEPS = sorted((REPOSITORY / "sweeps").glob("*.yaml"))
+PAPER = sorted((REPOSITORY / "sweeps" / "paper").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*SWEEPS, *PAPER], ids=lambda file: file.name)
 def test_every_configuration_builds(file: Path) -> None:
     sweep = load_sweep(file)
     if isinstance(sweep.algorithm, OptunaSpec):
@@ -48,3 +49,12 @@ def test_every_configuration_builds(file: Path) -> None:
 def test_the_readme_lists_them_all() -> None:
     text = (REPOSITORY / "sweeps" / "README.md").read_text()
     assert [file.name for file in SWEEPS if f"`{file.name}`" not in text] == []
+
+
+def test_the_guide_to_the_paper_has_their_sizes() -> None:
+    text = (REPOSITORY / "docs" / "reproducing.md").read_text()
+    for file in PAPER:
+        row = next(row for row in text.splitlines() if f"`sweeps/paper/{file.name}`" in row)
+        assert row.split("|")[3].split(",")[0].strip() == str(
+            len(make_plan(load_sweep(file)).trials)
+        )

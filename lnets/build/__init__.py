@@ -16,9 +16,16 @@ from lnets.build.training import (
     build_projections,
     build_schedule,
 )
-from lnets.build.trials import iterate_, trained_classifier
+from lnets.build.trials import (
+    below,
+    iterate_,
+    trained_classifier,
+    trained_critic,
+    trained_generator,
+)
 
 __all__ = [
+    "below",
     "build_activation",
     "build_classifier",
     "build_conv",
@@ -38,4 +45,6 @@ __all__ = [
     "build_schedule",
     "iterate_",
     "trained_classifier",
+    "trained_critic",
+    "trained_generator",
 ]

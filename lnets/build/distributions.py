@@ -16,7 +16,6 @@ from lnets.data.distributions import (
 )
 from lnets.data.gan_samples import GanSamples
 from lnets.data.min_funnels import MinFunnels
-from lnets.data.point_clouds import read_points
 from lnets.errors import TrialError
 from lnets.specs.distributions import (
     DistributionSpec,
@@ -28,6 +27,7 @@ from lnets.specs.distributions import (
 )
 from lnets.specs.gan import GanSpec
 from lnets.specs.point_cloud import PointCloudSpec
+from lnets.specs.points import read_points
 
 
 def build_distribution(
@@ -76,7 +76,9 @@ def build_distribution(
         case GanSamplesSpec():
             return _gan_samples(spec, device, weights)
         case PointCloudSpec():
-            points = read_points(spec.file, dim=spec.dim, support=spec.support, sha256=spec.sha256)
+            points = torch.from_numpy(
+                read_points(spec.file, dim=spec.dim, support=spec.support, sha256=spec.sha256)
+            )
             return PointCloud(points, support=spec.support, device=device)
         case _:
             assert_never(spec)

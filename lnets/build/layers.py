@@ -4,6 +4,8 @@ from typing import Any, assert_never
 
 from torch import nn
 
+from lnets.build.options import bjorck_options
+from lnets.build.original import original_conv, original_linear
 from lnets.nn import (
     Abs,
     BCOPConv2d,
@@ -23,7 +25,6 @@ from lnets.nn import (
 from lnets.specs.layers import (
     BCOPConvSpec,
     BjorckConvSpec,
-    BjorckFields,
     BjorckLinearSpec,
     ConvSpec,
     LinearSpec,
@@ -42,8 +43,19 @@ from lnets.specs.network import Activation
 _LEAK = 0.2
 
 
-def build_linear(spec: LinearSpec, in_features: int, out_features: int) -> nn.Module:
-    """One linear layer, with fresh random weights."""
+def build_linear(
+    spec: LinearSpec, in_features: int, out_features: int, *, faithful: bool = False
+) -> nn.Module:
+    """One linear layer, with fresh random weights.
+
+    Args:
+        spec: Which one.
+        in_features: Numbers per input.
+        out_features: Numbers per output.
+        faithful: Whether it computes what the original LNets code does.
+    """
+    if faithful:
+        return original_linear(spec, in_features, out_features)
     match spec:
         case StandardLinearSpec():
             return nn.Linear(in_features, out_features, bias=spec.bias)
@@ -103,6 +115,7 @@ def build_conv(
     stride: int = 1,
     padding: int = 0,
     padding_mode: PaddingMode = "zeros",
+    faithful: bool = False,
 ) -> nn.Module:
     """One convolution, with fresh random weights.
 
@@ -114,6 +127,7 @@ def build_conv(
         stride: Pixels from patch to patch.
         padding: Pixels added on each side.
         padding_mode: What is added.
+        faithful: Whether it computes what the original LNets code does.
     """
     sizes = (in_channels, out_channels, kernel_size)
     options: dict[str, Any] = {
@@ -122,6 +136,8 @@ def build_conv(
         "padding_mode": padding_mode,
         "bias": spec.bias,
     }
+    if faithful:
+        return original_conv(spec, *sizes, **options)
     match spec:
         case StandardConvSpec():
             return nn.Conv2d(*sizes, **options)
@@ -133,15 +149,6 @@ def build_conv(
             return BCOPConv2d(*sizes, **(options | bjorck_options(spec)))
         case _:
             assert_never(spec)
-
-
-def bjorck_options(spec: BjorckFields) -> dict[str, Any]:
-    """How Björck's iteration is run, as keyword arguments."""
-    return {
-        "bjorck_iter": spec.bjorck_iter,
-        "bjorck_order": spec.bjorck_order,
-        "bjorck_beta": spec.bjorck_beta,
-    }
 
 
 def build_activation(kind: Activation, group_size: int, width: int, *, axis: int = -1) -> nn.Module:

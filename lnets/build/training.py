@@ -1,16 +1,19 @@
 """Optimizers, schedules and projections of a spec."""
 
+import functools
 from collections.abc import Sequence
 from typing import assert_never
 
 import torch
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, MultiStepLR, StepLR
 
-from lnets.build.layers import bjorck_options
+from lnets.build.options import bjorck_options
 from lnets.nn import ProjectionSchedule
 from lnets.nn.fused import Replicas
+from lnets.nn.original import ORIGINAL_PROJECTIONS
 from lnets.nn.projection import Projection, projection
 from lnets.optim import AggMo, row_groups
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.optim import (
     AdamSpec,
     AggMoSpec,
@@ -85,34 +88,38 @@ def build_schedule(
             assert_never(spec)
 
 
-def build_projections(
-    per_update: UpdateProjectionSpec | None, per_epoch: EpochProjectionSpec | None
-) -> ProjectionSchedule:
-    """What projects raw weights during training, and when.
-
-    Args:
-        per_update: What happens after each update; None is nothing.
-        per_epoch: What happens at the start of epochs; None is nothing.
-    """
-    after_update = None if per_update is None else build_projection(per_update)
-    if per_epoch is None:
+def build_projections(spec: TrainingSpec) -> ProjectionSchedule:
+    """What projects raw weights during an experiment's training, and when."""
+    update, epoch = spec.per_update_proj, spec.per_epoch_proj
+    after_update = None if update is None else build_projection(update, faithful=spec.faithful)
+    if epoch is None:
         return ProjectionSchedule(per_update=after_update)
     return ProjectionSchedule(
         per_update=after_update,
-        per_epoch=build_projection(per_epoch),
-        every_n_epochs=per_epoch.every_n_epochs,
-        reset_optimizer=per_epoch.reset_optimizer,
+        per_epoch=build_projection(epoch, faithful=spec.faithful),
+        every_n_epochs=epoch.every_n_epochs,
+        reset_optimizer=epoch.reset_optimizer,
     )
 
 
-def build_projection(spec: UpdateProjectionSpec | EpochProjectionSpec) -> Projection:
-    """Maps a raw weight, whenever that happens."""
+def build_projection(
+    spec: UpdateProjectionSpec | EpochProjectionSpec, *, faithful: bool = False
+) -> Projection:
+    """Maps a raw weight, whenever that happens.
+
+    Args:
+        spec: What to build.
+        faithful: Whether it is that of the original LNets code.
+    """
     match spec:
         case L2ProjectionSpec():
-            return projection("l_2", **bjorck_options(spec))
+            kind, options = "l_2", bjorck_options(spec)
         case LInfProjectedSpec():
-            return projection("l_inf_projected")
+            kind, options = "l_inf_projected", {}
         case LInfScaledSpec():
-            return projection("l_inf_scaled", scale_all=spec.scale_all)
+            kind, options = "l_inf_scaled", {"scale_all": spec.scale_all}
         case _:
             assert_never(spec)
+    if faithful:
+        return functools.partial(ORIGINAL_PROJECTIONS[kind], **options)
+    return projection(kind, **options)

@@ -1,15 +1,15 @@
 """Networks of finished trials."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, get_args
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from lnets.build.models import build_classifier, build_generator
+from lnets.build.models import build_classifier, build_critic, build_generator
 from lnets.errors import TrialError
 from lnets.nn import BjorckLinear
 from lnets.nn.conv import OrthonormalConv2d
@@ -17,7 +17,9 @@ from lnets.specs.classification import ClassificationSpec, FinetuneSpec
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.gan import GanSpec
+from lnets.specs.wasserstein import WassersteinSpec
 
+Named = TypeVar("Named")
 _E = TypeVar("_E", bound=ExperimentSpec)
 
 Weights: TypeAlias = Callable[[str], Path]
@@ -40,28 +42,51 @@ def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:
     Raises:
         TrialError: If they are not there, are damaged, not a GAN's, or not finite.
     """
-    experiment, tensors = _read(weights, "gan", GanSpec, "gan")
+    experiment, tensors = _read(weights, "gan", GanSpec)
     generator = build_generator(experiment.generator, experiment.data.image_shape)
-    prefix = "generator."
-    own = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
-    return experiment, _loaded(generator, own, weights, "gan")
+    return experiment, _loaded(generator, below("generator.", tensors), weights, "gan")
 
 
-def trained_classifier(weights: Path) -> tuple[ClassificationSpec, nn.Module]:
+def trained_classifier(weights: Path, field: str) -> tuple[ClassificationSpec, nn.Module]:
     """A classifier's experiment and itself, in evaluation mode.
+
+    Args:
+        weights: Of the trial.
+        field: What names the trial.
+
+    Raises:
+        TrialError: If they are not there, are damaged, not a classifier's, or not finite.
+    """
+    experiment, tensors = _read(weights, field, ClassificationSpec)
+    shape = experiment.data.image_shape
+    classifier = build_classifier(
+        experiment.model, experiment.normalization, shape, faithful=experiment.faithful
+    )
+    if experiment.finetune is not None:
+        iterate_(classifier, experiment.finetune)
+    return experiment, _loaded(classifier, tensors, weights, field)
+
+
+def trained_critic(weights: Path) -> tuple[WassersteinSpec | GanSpec, nn.Module]:
+    """A critic's experiment and itself, in evaluation mode; of a GAN the one it was trained with.
 
     Args:
         weights: Of the trial.
 
     Raises:
-        TrialError: If they are not there, are damaged, not a classifier's, or not finite.
+        TrialError: If they are not there, are damaged, no critic's, or not finite.
     """
-    experiment, tensors = _read(weights, "features", ClassificationSpec, "classification")
-    shape = experiment.data.image_shape
-    classifier = build_classifier(experiment.model, experiment.normalization, shape)
-    if experiment.finetune is not None:
-        iterate_(classifier, experiment.finetune)
-    return experiment, _loaded(classifier, tensors, weights, "features")
+    experiment, tensors = _read(weights, "trial", WassersteinSpec, GanSpec)
+    if isinstance(experiment, WassersteinSpec):
+        critic = build_critic(
+            experiment.model, experiment.distrib1.shape, faithful=experiment.faithful
+        )
+        return experiment, _loaded(critic, tensors, weights, "trial")
+    assert isinstance(experiment, GanSpec)
+    critic = build_critic(
+        experiment.model, experiment.data.image_shape, faithful=experiment.faithful
+    )
+    return experiment, _loaded(critic, below("critic.", tensors), weights, "trial")
 
 
 def iterate_(model: nn.Module, finetune: FinetuneSpec) -> None:
@@ -69,6 +94,11 @@ def iterate_(model: nn.Module, finetune: FinetuneSpec) -> None:
     for layer in model.modules():
         if isinstance(layer, (BjorckLinear, OrthonormalConv2d)):
             layer.bjorck_iter = finetune.bjorck_iter
+
+
+def below(prefix: str, named: Mapping[str, Named]) -> dict[str, Named]:
+    """What is named with a prefix, without it."""
+    return {k.removeprefix(prefix): value for k, value in named.items() if k.startswith(prefix)}
 
 
 def refuse_missing(weights: Path, field: str) -> None:
@@ -88,8 +118,8 @@ def refuse_missing(weights: Path, field: str) -> None:
         )
 
 
-def _read(weights: Path, field: str, kind: type[_E], task: str) -> tuple[_E, dict[str, Tensor]]:
-    """The experiment of a trial, which must be of one task, and its weights."""
+def _read(weights: Path, field: str, *kinds: type[_E]) -> tuple[_E, dict[str, Tensor]]:
+    """The experiment of a trial, which must be of one of some kinds, and its weights."""
     refuse_missing(weights, field)
     try:
         stored = json.loads((weights.parent / "experiment.json").read_text())
@@ -97,9 +127,10 @@ def _read(weights: Path, field: str, kind: type[_E], task: str) -> tuple[_E, dic
         tensors = load_file(weights)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise _unreadable(weights, field) from error
-    if not isinstance(experiment, kind):
+    if not isinstance(experiment, kinds):
+        tasks = " or ".join(get_args(kind.model_fields["task"].annotation)[0] for kind in kinds)
         raise TrialError(
-            f"{field} must be a trial of task {task}, got one of {experiment.task}: "
+            f"{field} must be a trial of task {tasks}, got one of {experiment.task}: "
             f"{weights.parent.name}"
         )
     return experiment, tensors

@@ -6,11 +6,20 @@ import sys
 
 import typer
 
-from lnets.cli import studies
-from lnets.cli.commands import app
+from lnets.cli import audit, commands, history, legacy, pictures, results, studies
+from lnets.cli.app import app
 from lnets.errors import LnetsError
 
-__all__ = ["main", "studies"]
+__all__ = [
+    "audit",
+    "commands",
+    "history",
+    "legacy",
+    "main",
+    "pictures",
+    "results",
+    "studies",
+]
 
 
 def main() -> None:

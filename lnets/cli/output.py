@@ -2,13 +2,19 @@
 
 import json
 import math
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from collections.abc import Iterable
 
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    from lnets.results.formats import Format
     from lnets.results.tables import Table
     from lnets.sweep.plan import Plan
 
@@ -34,15 +40,27 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     _console().print(shown)
 
 
-def print_table(table: "Table", title: str, as_json: bool) -> None:
-    """A comparison table with its footer."""
-    if as_json:
-        print_json(table.to_json())
-        return
-    from lnets.results.tables import footer, render
+def print_table(table: "Table", title: str, kind: "Format") -> None:
+    """A comparison table with its footer, which goes to stderr where the format has none."""
+    from lnets.results.formats import to_text
+    from lnets.results.rendering import footer, render
 
-    _console().print(render(table, title=title))
-    typer.echo(footer(table))
+    command = shlex.join(["lnets-sweep", *sys.argv[1:]])
+    if kind == "terminal":
+        print_parts([render(table, title=title), *footer(table, command)])
+    else:
+        typer.echo(to_text(table, kind, title=title, command=command))
+        if kind == "csv":
+            typer.echo("\n".join(footer(table, command)), err=True)
+
+
+def print_parts(parts: "Iterable[str | RichTable]") -> None:
+    """Lines of text, and tables."""
+    for part in parts:
+        if isinstance(part, str):
+            typer.echo(part)
+        else:
+            _console().print(part)
 
 
 def plan_sizes(plan: "Plan") -> dict[str, int]:

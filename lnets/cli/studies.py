@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lnets.cli.commands import DEFAULT_STORE, StoreOption, app
+from lnets.cli.app import DEFAULT_STORE, StoreOption, app
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Labelled images in memory, pixels in [0, 1]."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -47,6 +47,17 @@ class ImageData:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def spread(self, count: int | None) -> "ImageData":
+        """So many of them at most, evenly spread, since some data sets are sorted by class.
+
+        Args:
+            count: How many; None takes all.
+        """
+        if count is None or count >= len(self):
+            return self
+        index = torch.arange(count, device=self.labels.device) * len(self) // count
+        return replace(self, images=self.images[index], labels=self.labels[index])
 
     def pixels(self, index: Int[Tensor, " batch"] | slice) -> Float[Tensor, "batch *shape"]:
         """Images as networks see them: float32 in [0, 1]."""

@@ -50,6 +50,26 @@ def bjorck(
     wide = weight.shape[-2] <= weight.shape[-1]
     w = weight if wide else weight.mT
     w = w / (math.sqrt(w.shape[-2] * w.shape[-1]) if safe_scaling else spectral_scale(w))
+    w = iterate_bjorck(w, iterations=iterations, order=order, beta=beta)
+    return w if wide else w.mT
+
+
+def iterate_bjorck(
+    weight: Float[Tensor, "*batch out in"], *, iterations: int, order: int = 1, beta: float = 0.5
+) -> Float[Tensor, "*batch out in"]:
+    """Björck's iterations without any scale, whichever side is the longer one.
+
+    Args:
+        weight: Any matrices.
+        iterations: Number of iterations.
+        order: As for `bjorck_iteration`.
+        beta: As for `bjorck_iteration`.
+
+    Raises:
+        ValueError: As `bjorck_iteration` does.
+    """
+    wide = weight.shape[-2] <= weight.shape[-1]
+    w = weight if wide else weight.mT
     for _ in range(iterations):
         w = bjorck_iteration(w, order=order, beta=beta)
     return w if wide else w.mT

@@ -86,3 +86,32 @@ def scale_l1_rows(
     if scale_all:
         return weight / torch.where(norm > 0, norm, 1)
     return weight / norm.clamp_min(1)
+
+
+def l1_sphere_rows(
+    weight: Float[Tensor, "*batch out in"], *, zeros_grow: bool
+) -> Float[Tensor, "*batch out in"]:
+    """What the original LNets code computes in place of `project_l1_ball_rows`.
+
+    Its threshold may be negative, so that rows inside the ball grow until their L1 norm is 1; its
+    gradient takes the threshold for a constant.
+
+    Args:
+        weight: Any matrices.
+        zeros_grow: Whether entries that are exactly 0 grow too, towards positive numbers.
+
+    Returns:
+        Rows of L1 norm 1 up to rounding, but for zeros that do not grow.
+
+    Source:
+        Condat (2016), doi:10.1007/s10107-015-0946-6, algorithm 1, which is for points outside.
+    """
+    size = weight.abs()
+    with torch.no_grad():
+        ordered = size.sort(dim=-1, descending=True).values
+        sums = ordered.cumsum(dim=-1)
+        rank = torch.arange(1, size.shape[-1] + 1, device=size.device)
+        last = (sums < 1 + rank * ordered).sum(dim=-1, keepdim=True).clamp_min(1)
+        threshold = (sums.gather(-1, last - 1) - 1) / last
+    sign = torch.where(weight < 0, -1.0, 1.0) if zeros_grow else weight.sign()
+    return sign.to(weight.dtype) * (size - threshold).clamp_min(0)

@@ -3,7 +3,7 @@
 from lnets.nn.activations import Abs, GroupSort, Householder, Maxout, NActivation
 from lnets.nn.certificate import Certificate, certify
 from lnets.nn.conv import BCOPConv2d, BjorckConv2d, LInfProjectedConv2d, LipschitzConv2d
-from lnets.nn.effective import EffectiveWeight, project_
+from lnets.nn.effective import EffectiveWeight, as_constant, project_
 from lnets.nn.empirical import empirical_lipschitz
 from lnets.nn.jacobian import SpectralJacobianPenalty, dead_unit_rates
 from lnets.nn.linear import (
@@ -65,6 +65,7 @@ __all__ = [
     "SpectralJacobianPenalty",
     "SpectralNormLinear",
     "WideResNet32",
+    "as_constant",
     "certify",
     "dead_unit_rates",
     "empirical_lipschitz",

@@ -1,12 +1,16 @@
 """Layers whose effective weight is a function of the raw one, computed no more than needed."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lnets.functional.tracing import is_tracing, without_autocast
+
+# What works otherwise in training than in evaluation.
+_RANDOM = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
 class EffectiveWeight(nn.Module):
@@ -34,6 +38,7 @@ class EffectiveWeight(nn.Module):
                 "trained; use torch.no_grad, or build them before."
             )
         self._kept: tuple[list[tuple[Tensor, int]], Tensor] | None = None
+        self._constant: Tensor | None = None
 
     def map_weight(self, weight: Tensor) -> Tensor:
         """The effective weight in training: differentiable, without side effects.
@@ -64,6 +69,8 @@ class EffectiveWeight(nn.Module):
         """The weight that the layer applies to its input."""
         weight = self.weight
         if self.training:
+            if self._constant is not None:
+                return self._constant
             with without_autocast(weight):
                 return self.map_weight(weight)
         sources = self.sources()
@@ -100,6 +107,36 @@ class EffectiveWeight(nn.Module):
 def _unchanged(kept: list[tuple[Tensor, int]], sources: tuple[Tensor, ...]) -> bool:
     pairs = zip(kept, sources, strict=True)
     return all(old is now and version == now._version for (old, version), now in pairs)
+
+
+@contextlib.contextmanager
+def as_constant(model: nn.Module) -> Iterator[None]:
+    """Within it, a model in training is a function of its inputs alone.
+
+    Effective weights are computed once, and not proven; parameters have no gradients; dropout and
+    batch normalisation act as in evaluation.
+
+    Args:
+        model: Back to what it was at the end.
+    """
+    layers = [m for m in model.modules() if isinstance(m, EffectiveWeight) and m.training]
+    random = [m for m in model.modules() if isinstance(m, _RANDOM) and m.training]
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trained:
+            parameter.requires_grad_(False)
+        for module in random:
+            module.eval()
+        for layer in layers:
+            layer._constant = layer.effective_weight()
+        yield
+    finally:
+        for layer in layers:
+            layer._constant = None
+        for module in random:
+            module.train()
+        for parameter in trained:
+            parameter.requires_grad_()
 
 
 def shrunk_to_one(weight: Tensor, bound: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
 from lnets.functional.operator_norm import linf_norm_upper_bound, spectral_norm_upper_bound
-from lnets.functional.orthonormalize import bjorck, bjorck_iteration
+from lnets.functional.orthonormalize import bjorck, iterate_bjorck
 from lnets.functional.projections import project_l1_ball_rows
 from lnets.nn.arguments import refuse_below, refuse_bjorck
 from lnets.nn.effective import EffectiveWeight, shrunk_to_one
@@ -221,8 +221,6 @@ class ParsevalL2Linear(LipschitzLinear):
 
     def project_(self) -> None:
         """Some of Björck's iterations, without any scale."""
-        wide = self.out_features <= self.in_features
-        weight: Tensor = self.weight if wide else self.weight.mT
-        for _ in range(self.bjorck_iter):
-            weight = bjorck_iteration(weight, beta=self.bjorck_beta)
-        self.weight.copy_(weight if wide else weight.mT)
+        self.weight.copy_(
+            iterate_bjorck(self.weight, iterations=self.bjorck_iter, beta=self.bjorck_beta)
+        )

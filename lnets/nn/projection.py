@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lnets.functional.orthonormalize import bjorck_iteration, spectral_scale
+from lnets.functional.orthonormalize import iterate_bjorck, spectral_scale
 from lnets.functional.projections import project_l1_ball_rows, scale_l1_rows
 from lnets.functional.tracing import without_autocast
 from lnets.nn.arguments import refuse_below
@@ -53,11 +53,10 @@ def l_2(
         )
     refuse_below(0, bjorck_iter=bjorck_iter)
     wide = weight.shape[-2] <= weight.shape[-1]
-    w = weight if wide else weight.mT
-    w = w / spectral_scale(w).clamp_min(1)
-    for _ in range(bjorck_iter):
-        w = bjorck_iteration(w, order=bjorck_order, beta=bjorck_beta)
-    return w if wide else w.mT
+    scale = spectral_scale(weight if wide else weight.mT).clamp_min(1)
+    return iterate_bjorck(
+        weight / scale, iterations=bjorck_iter, order=bjorck_order, beta=bjorck_beta
+    )
 
 
 def l_inf_projected(weight: Float[Tensor, "*batch out in"]) -> Float[Tensor, "*batch out in"]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -16,19 +17,22 @@ GREY = "#666666"
 
 _FRAME_MILLISECONDS = 400
 _LAST_MILLISECONDS = 2000
+# Entries of a legend.
+_MOST_BESIDE = 7
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
+def new_figure(width: float, height: float, title: str = "") -> Figure:
     """An empty figure.
 
     Args:
         width: In inches.
         height: In inches.
-        title: Above everything, of one line or more.
+        title: Above everything, of one line or more; empty for none.
     """
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title, fontsize=10)
+    if title:
+        figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -43,11 +47,28 @@ def style(axes: Any, title: str = "") -> None:
     axes.set_axisbelow(True)
 
 
+def draw_bands(axes: Any, x: Any, values: np.ndarray) -> None:
+    """From the smallest to the largest, the middle eight tenths, and the median.
+
+    Args:
+        axes: Where to.
+        x: Along which.
+        values: A row for each x.
+    """
+    bands = ((0, 100, 0.2, "smallest to largest"), (10, 90, 0.35, "middle 80%"))
+    for low, high, alpha, label in bands:
+        ends = np.percentile(values, (low, high), axis=1)
+        axes.fill_between(x, *ends, color=COLORS[0], alpha=alpha, linewidth=0, label=label)
+    axes.plot(x, np.median(values, axis=1), color=COLORS[0], label="median")
+
+
 def legend_below(figure: Figure, axes: Any) -> None:
     """One legend for the whole figure, of what is on some axes."""
     handles, labels = axes.get_legend_handles_labels()
     place: Any = "outside lower center"
-    figure.legend(handles, labels, loc=place, ncols=len(labels), fontsize=8, frameon=False)
+    figure.legend(
+        handles, labels, loc=place, ncols=min(len(labels), _MOST_BESIDE), fontsize=8, frameon=False
+    )
 
 
 def save(figure: Figure, file: Path) -> Path:

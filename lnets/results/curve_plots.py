@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lnets.results.canvas import COLORS, legend_below, new_figure, save, style
+from lnets.results.canvas import COLORS, draw_bands, legend_below, new_figure, save, style
 from lnets.results.records import CurvePoint
 from lnets.specs.metrics import find_metric
 
@@ -34,12 +34,8 @@ def draw_singular_values(file: Path, label: str, out: Path) -> Iterator[Path]:
     title = f"{label}\nsingular values of effective weights"
     figure, panels = _panels(len(layers), title)
     scale = _scale(np.concatenate([values.ravel() for values in layers.values()]))
-    bands = ((0, 100, 0.2, "smallest to largest"), (10, 90, 0.35, "middle 80%"))
     for axes, (name, values) in zip(panels, layers.items(), strict=True):
-        for low, high, alpha, band in bands:
-            ends = np.percentile(values, (low, high), axis=1)
-            axes.fill_between(steps, *ends, color=COLORS[0], alpha=alpha, linewidth=0, label=band)
-        axes.plot(steps, np.median(values, axis=1), color=COLORS[0], label="median")
+        draw_bands(axes, steps, values)
         axes.axhline(1.0, color=COLORS[1], linewidth=3, alpha=0.5, zorder=1, label="1")
         axes.set(xlabel="step", ylabel="singular value", **scale)
         many = "1 value" if values.shape[1] == 1 else f"{values.shape[1]:,} values"

@@ -62,25 +62,51 @@ def draw_landscapes(
         estimate: Of the distance, by the critic at the end.
         out: Where pictures go.
     """
-    for view in sorted(path for path in folder.glob("*") if path.is_dir()):
-        found = map(Landscape.read, view.glob("step_*.npz"))
-        landscapes = sorted(found, key=lambda landscape: landscape.step)
-        if not landscapes:
-            continue
-        low = min(float(landscape.values.min()) for landscape in landscapes)
-        high = max(float(landscape.values.max()) for landscape in landscapes)
-        margin = 0.05 * (high - low) or 1.0
-        names = _axis_names(view.name, config)
-        for name, draw in _pictures(config["landscape"], names, (low - margin, high + margin)):
+    for view, landscapes in _views(folder):
+        names = _axis_names(view, config)
+        for name, draw in _pictures(config["landscape"], names, _limits(landscapes)):
             frames = []
             for landscape in landscapes:
                 last = landscape.step == config["steps"]
                 title = _title(label, landscape, config["steps"], estimate if last else None)
-                file = out / f"landscape_{view.name}{name}_step_{landscape.step:06}.png"
+                file = out / f"landscape_{view}{name}_step_{landscape.step:06}.png"
                 frames.append(save(draw(landscape, title), file))
             yield from frames
             if len(frames) > 1:
-                yield animate(frames, out / f"landscape_{view.name}{name}.gif")
+                yield animate(frames, out / f"landscape_{view}{name}.gif")
+
+
+def last_landscapes(folder: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, Figure]]:
+    """Draw all views of a trial's critic at the end, without titles.
+
+    Args:
+        folder: Where the task has left them.
+        config: The trial's experiment.
+
+    Yields:
+        What a view is called, and its picture.
+    """
+    for view, landscapes in _views(folder):
+        names = _axis_names(view, config)
+        for name, draw in _pictures(config["landscape"], names, _limits(landscapes[-1:])):
+            yield f"{view}{name}", draw(landscapes[-1], "")
+
+
+def _views(folder: Path) -> Iterator[tuple[str, list[Landscape]]]:
+    """Each view with its landscapes, by step."""
+    for view in sorted(path for path in folder.glob("*") if path.is_dir()):
+        found = map(Landscape.read, view.glob("step_*.npz"))
+        landscapes = sorted(found, key=lambda landscape: landscape.step)
+        if landscapes:
+            yield view.name, landscapes
+
+
+def _limits(landscapes: Sequence[Landscape]) -> tuple[float, float]:
+    """Of all their values, with some room."""
+    low = min(float(landscape.values.min()) for landscape in landscapes)
+    high = max(float(landscape.values.max()) for landscape in landscapes)
+    margin = 0.05 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 Draw = Callable[[Landscape, str], Figure]

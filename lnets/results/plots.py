@@ -12,9 +12,13 @@ import pyarrow.compute as pc
 from lnets.results.curve_plots import draw_learning_curves, draw_singular_values
 from lnets.results.landscape_plots import draw_landscapes
 from lnets.results.records import FINISHED, CurvePoint, TrialRecord
+from lnets.results.robustness_plots import draw_robustness
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.specs.figures import LANDSCAPES, SINGULAR_VALUES
+
+KEY_DIGITS = 12
+"""Of a trial's key, by which people call it."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,11 @@ class DrawnTrial:
 
     @property
     def label(self) -> str:
-        """What it trained, in a line."""
+        """What it trained, or attacked, in a line."""
         model = self.config.get("model") or {}
         parts = [self.config["task"], model.get("type"), _activation(model)]
         parts += [model[part]["type"] for part in ("linear", "conv") if model.get(part)]
+        parts.append(self.config.get("classifier", "")[:KEY_DIGITS])
         return ", ".join([*filter(None, parts), f"seed {self.seed}"])
 
 
@@ -73,6 +78,7 @@ def draw_trial(trial: DrawnTrial, folder: Path, out: Path) -> list[Path]:
     return [
         *draw_landscapes(folder / LANDSCAPES, trial.config, trial.label, estimate, out),
         *draw_singular_values(folder / SINGULAR_VALUES, trial.label, out),
+        *draw_robustness(folder, trial.label, out),
         *draw_learning_curves(trial.curve, trial.label, out),
     ]
 

@@ -1,6 +1,6 @@
 """What the samplers of searches have proposed: with the results, all that a search goes on from."""
 
-from collections.abc import Sequence
+import json
 from typing import Any
 
 from lnets.results.records import ProposalRecord
@@ -52,19 +52,16 @@ def tried(proposals: list[ProposalRecord], configurations: int) -> list[Proposal
     return found
 
 
-def trial_keys(store: Store, spec: dict[str, Any], known: Sequence[str]) -> tuple[str, ...]:
-    """Keys of the trials that a sweep has asked for so far, each once.
-
-    Args:
-        store: Where it is.
-        spec: The sweep as the store has it.
-        known: Those that its submission had.
-    """
-    algorithm = spec["algorithm"]
-    if "study_id" not in algorithm:
-        return tuple(known)
-    proposals = Proposals(store, algorithm["study_id"]).all()
-    if algorithm["type"] == "optuna":
-        known, proposals = (), tried(proposals, algorithm["configurations"])
-    keys = (key for proposal in proposals for key in proposal.trial_keys)
-    return tuple(dict.fromkeys((*known, *keys)))
+def submissions(store: Store) -> list[dict[str, Any]]:
+    """Rows of the table `sweeps`; a search has the keys of all trials it has asked for so far."""
+    rows = store.table("sweeps").to_pylist()
+    for row in rows:
+        algorithm = json.loads(row["spec"])["algorithm"]
+        if "study_id" in algorithm:
+            known: list[str] = row["trial_keys"]
+            asked = Proposals(store, algorithm["study_id"]).all()
+            if algorithm["type"] == "optuna":  # a population begins with those of the submission
+                known, asked = [], tried(asked, algorithm["configurations"])
+            further = (key for one in asked for key in one.trial_keys)
+            row["trial_keys"] = list(dict.fromkeys((*known, *further)))
+    return rows

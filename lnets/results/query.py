@@ -1,42 +1,139 @@
 """SQL over a store: configuration paths and metrics as ordinary columns."""
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lnets.errors import SpecError
+from lnets.errors import SpecError, StoreError
 from lnets.results.store import Store
-from lnets.specs.spec import show
+from lnets.results.views import (
+    configurations_table,
+    derived_metrics,
+    field_kinds,
+    flatten,
+    measured_view,
+    quote,
+    split_configurations,
+    trials_view,
+)
+from lnets.specs.overrides import paths_in
+from lnets.specs.spec import nearest, show
 
-_ATTEMPT_THAT_COUNTS = """
-    CREATE TEMP VIEW trials AS SELECT * FROM attempts
-    QUALIFY row_number() OVER (
+_THAT_COUNT = """stored SEMI JOIN (
+    SELECT trial_key, status, attempt FROM stored QUALIFY row_number() OVER (
         PARTITION BY trial_key ORDER BY status NOT IN ('completed', 'diverged'), attempt DESC
     ) = 1
-"""
+) USING (trial_key, status, attempt)"""
+_STRUCTURES = (
+    "SELECT DISTINCT json_structure(config)::VARCHAR FROM stored_configurations ORDER BY ALL"
+)
+_METRICS = "SELECT DISTINCT unnest(json_keys(metrics)) AS metric FROM stored ORDER BY metric"
+_TEXTS = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
 
 
-def connect(store: Store) -> duckdb.DuckDBPyConnection:
+@dataclass(frozen=True)
+class Database:
+    """A store in DuckDB, which can read nothing else and writes nothing."""
+
+    connection: duckdb.DuckDBPyConnection
+    paths: tuple[str, ...]
+    """Every field and section of the configurations in it."""
+    leaves: tuple[str, ...]
+    """The fields among them."""
+    columns: tuple[str, ...]
+    """Columns of `trials`: those of the store's table, configuration paths, metrics."""
+    metrics: tuple[str, ...]
+    """Every metric in it."""
+    version: int | None
+    """Of the store's table `trials`."""
+
+    def keys_where(self, condition: str) -> pa.Array:
+        """Keys of the trials that fulfil an SQL expression on the columns of `trials`.
+
+        Configuration paths need no quotes in it: `model.activation = 'maxmin'`.
+
+        Raises:
+            SpecError: If it is no such expression.
+        """
+        try:
+            quoted = _quote_paths(condition, self.columns)
+            chosen = self.connection.view("trials").filter(quoted)
+            return chosen.project("trial_key").to_arrow_table()["trial_key"].combine_chunks()
+        except (duckdb.Error, UnicodeEncodeError) as error:
+            raise SpecError(
+                f"--where: not an SQL expression on the columns of trials, got {show(condition)}: "
+                f"{_reason(error, condition, self.columns)}"
+            ) from None
+
+
+def connect(store: Store) -> Database:
     """A read-only database over a store.
 
     It holds `trials` (of each trial the attempt that counts), `attempts` (every attempt), `curves`
     and `sweeps`. In the first two every configuration path (`"model.activation"`) and every
-    metric is a column.
+    metric is a column; lists, and what is of several types, as JSON texts.
+
+    Raises:
+        StoreError: If the store's tables are damaged.
     """
-    database = duckdb.connect(":memory:")
-    database.register("attempts", _widened(store.table("trials")))
-    database.register("curves", store.table("curves"))
-    database.register("sweeps", store.table("sweeps"))
-    database.execute(_ATTEMPT_THAT_COUNTS)
-    database.execute("SET TimeZone = 'UTC'")
-    database.execute("SET enable_external_access = false")
-    database.execute("SET python_enable_replacements = false")
-    database.execute("SET lock_configuration = true")
-    return database
+    connection = duckdb.connect(":memory:")
+    version = store.version("trials")
+    attempts, configurations = split_configurations(store.table("trials"))
+    connection.register("stored", attempts)
+    connection.register("stored_configurations", configurations)
+    connection.register("curves", store.dataset("curves"))
+    connection.register("sweeps", store.table("sweeps"))
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET python_enable_replacements = false")
+    try:
+        kinds = field_kinds(row[0] for row in connection.execute(_STRUCTURES).fetchall())
+        metrics = tuple(row[0] for row in connection.execute(_METRICS).fetchall())
+        connection.execute(configurations_table(kinds))
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"{store.root}: damaged, cannot be read: {reason}") from None
+    every = (*metrics, *derived_metrics(metrics))
+    for name, source in (("attempts", "stored"), ("trials", _THAT_COUNT)):
+        connection.execute(measured_view(name, source, metrics))
+        connection.execute(trials_view(name, flatten(kinds), every))
+    connection.execute("SET lock_configuration = true")
+    columns = tuple(row[0] for row in connection.execute("DESCRIBE trials").fetchall())
+    return Database(
+        connection, tuple(paths_in(kinds)), tuple(flatten(kinds)), columns, every, version
+    )
+
+
+def select(store: Store, sql: str) -> pa.Table:
+    """What one SELECT gives; of columns of one name, the later ones are numbered.
+
+    Raises:
+        SpecError: If the text is not one SELECT, or DuckDB refuses it.
+    """
+    database = connect(store)
+    try:
+        sql.encode()
+        statements = database.connection.extract_statements(sql)
+        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
+            raise SpecError(
+                f"A query must be one SELECT statement, got {show(sql)}; the store is read-only."
+            )
+        # Through Arrow, because DuckDB's own rows need one more library for times with zones.
+        relation = database.connection.sql(statements[0])
+        assert relation is not None, "a SELECT has a result"
+        table = relation.to_arrow_table()
+    except (duckdb.Error, UnicodeEncodeError) as error:
+        raise SpecError(
+            f"The query cannot be run: {_reason(error, sql, database.columns)}"
+        ) from None
+    return table.rename_columns(_distinct(table.column_names))
 
 
 def run_query(store: Store, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -48,30 +145,42 @@ def run_query(store: Store, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]
     Raises:
         SpecError: If the text is not one SELECT, or DuckDB refuses it.
     """
-    database = connect(store)
-    try:
-        sql.encode()
-        statements = database.extract_statements(sql)
-        if [statement.type for statement in statements] != [duckdb.StatementType.SELECT]:
-            raise SpecError(
-                f"A query must be one SELECT statement, got {show(sql)}; the store is read-only."
-            )
-        # Through Arrow, because DuckDB's own rows need one more library for times with zones.
-        relation = database.sql(statements[0])
-        assert relation is not None, "a SELECT has a result"
-        table = relation.to_arrow_table()
-    except (duckdb.Error, UnicodeEncodeError) as error:
-        raise SpecError(f"The query cannot be run: {error}") from None
+    table = select(store, sql)
     columns = [column.to_pylist() for column in table.columns]
-    return _distinct(table.column_names), list(zip(*columns, strict=True))
+    return table.column_names, list(zip(*columns, strict=True))
 
 
-def _distinct(names: list[str]) -> list[str]:
-    """Column names, those that repeat numbered."""
-    return [
-        name if names.index(name) == i else f"{name}_{names[:i].count(name)}"
-        for i, name in enumerate(names)
-    ]
+def export(store: Store, file: Path, sql: str) -> int:
+    """Write what a SELECT gives into a file, whole or not at all.
+
+    Args:
+        store: Where from.
+        file: Where to: `*.parquet` or `*.csv`; there may be one already.
+        sql: One SELECT.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        SpecError: If the file is of another kind, or the query cannot be run.
+    """
+    from pyarrow import csv, parquet
+
+    writers = {".parquet": parquet.write_table, ".csv": csv.write_csv}
+    if file.suffix not in writers:
+        raise SpecError(f"{file}: must end in {' or '.join(writers)}; rename it.")
+    table = select(store, sql)
+    if file.suffix == ".csv":
+        table = pa.table([_flat(column) for column in table.columns], table.column_names)
+    temporary = file.with_name(f".{file.name}.part")
+    try:
+        writers[file.suffix](table, temporary)
+        temporary.replace(file)
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be written: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return table.num_rows
 
 
 def mean_train_seconds(store: Store) -> dict[str, float]:
@@ -82,35 +191,34 @@ def mean_train_seconds(store: Store) -> dict[str, float]:
     return dict(zip(*(means[name].to_pylist() for name in means.column_names), strict=True))
 
 
-def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted path and value of every leaf of a configuration."""
-    flat: dict[str, Any] = {}
-    for name, value in section.items():
-        path = f"{prefix}{name}"
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{path}.")
-        else:
-            flat[path] = value
-    return flat
+def _quote_paths(condition: str, columns: Collection[str]) -> str:
+    """An SQL expression with quotes around the columns that would need them."""
+    special = sorted((c for c in columns if not c.isidentifier()), key=len, reverse=True)
+    names = "|".join(map(re.escape, special)) or "(?!)"
+    pattern = rf"{_TEXTS}|(?<![\w.])({names})(?![\w.])"
+    return re.sub(pattern, lambda m: quote(m[1]) if m[1] else m[0], condition)
 
 
-def _widened(trials: pa.Table) -> pa.Table:
-    """The table `trials` with a column per configuration path and per metric."""
-    for column, separate in (("config", flatten), ("metrics", dict)):
-        # Seeds share a configuration, so most texts repeat.
-        parsed = {text: separate(json.loads(text)) for text in trials[column].unique().to_pylist()}
-        rows = [parsed[text] for text in trials[column].to_pylist()]
-        for name in dict.fromkeys(name for row in parsed.values() for name in row):
-            if name not in trials.column_names:
-                trials = trials.append_column(name, _column(row.get(name) for row in rows))
-    return trials
+def _reason(error: Exception, sql: str, columns: Collection[str]) -> str:
+    """What DuckDB says, and the nearest column where one does not exist."""
+    missing = re.search(r'Referenced (?:column|table) "([^"]+)"', str(error))
+    if missing is None:
+        return str(error)
+    written = re.search(rf"(?<![\w.]){re.escape(missing[1])}(\.\w+)*", sql)
+    name = written[0] if written else missing[1]
+    return f"no column `{name}`; {nearest(name, columns)}"
 
 
-def _column(values: Iterable[Any]) -> pa.Array:
-    """Values of one type as such, of several as JSON texts."""
-    listed = list(values)
-    kinds = {float if type(value) is int else type(value) for value in listed if value is not None}
-    if len(kinds) == 1 and kinds <= {float, str, bool}:
-        return pa.array(listed)
-    texts = [None if value is None else json.dumps(value) for value in listed]
-    return pa.array(texts, pa.string())
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A column as CSV can have it: lists and structures as JSON texts."""
+    if not pa.types.is_nested(column.type):
+        return column
+    return pa.array([json.dumps(value, default=str) for value in column.to_pylist()])
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Column names, those that repeat numbered."""
+    return [
+        name if names.index(name) == i else f"{name}_{names[:i].count(name)}"
+        for i, name in enumerate(names)
+    ]

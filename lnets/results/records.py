@@ -1,5 +1,6 @@
 """Rows of the store's tables, and a finished trial as it travels through the spool."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -199,6 +200,13 @@ class SweepTrials:
     trial_keys: tuple[str, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
     """Keys of the trials that it needs, by name."""
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "SweepTrials":
+        """Read off a row of the table `sweeps`."""
+        needs = json.loads(row["spec"]).get("needs", {})  # which older submissions do not have
+        keys = {name: need["trial_key"] for name, need in needs.items() if "trial_key" in need}
+        return cls(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys)
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
+import pyarrow.dataset as ds
+from deltalake import write_deltalake
 from deltalake.exceptions import DeltaError
-from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
 from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, StoreError
+from lnets.results import delta
 from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord, curve_points
 
 SCHEMA_VERSION = 1
@@ -67,8 +68,7 @@ class Store:
 
         A failure never takes the place of a result that a dying worker still spooled.
         """
-        at = "" if record.paused_at is None else f".{record.paused_at}"
-        file = self.spool / f"{record.trial_key}{at}.json"
+        file = self._spool_file(record)
         if record.finished or not file.exists():
             try:
                 write_atomically(file, record.model_dump_json())
@@ -134,7 +134,7 @@ class Store:
         with self.locked():
             for name in TABLES:
                 if self._exists(name):
-                    self._open(name).optimize.compact()
+                    delta.open_table(self.root / name).optimize.compact()
 
     def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
         """All rows of a table, as Arrow.
@@ -146,11 +146,31 @@ class Store:
         Raises:
             StoreError: If the table is damaged.
         """
-        return self._rows(name, columns or TABLES[name].names)
+        return delta.read(self.root / name, TABLES[name], columns or TABLES[name].names)
+
+    def dataset(self, name: str) -> ds.Dataset:
+        """All rows of a table, read when they are asked for.
+
+        Args:
+            name: `sweeps`, `trials`, `curves` or `proposals`.
+
+        Raises:
+            StoreError: If the table is damaged.
+        """
+        return delta.dataset(self.root / name, TABLES[name])
 
     def version(self, name: str) -> int | None:
-        """Of a table now; None if it has no rows."""
-        return self._open(name).version() if self._exists(name) else None
+        """Of a table now, by which Delta finds it again later; None if it has no rows."""
+        return delta.open_table(self.root / name).version() if self._exists(name) else None
+
+    def superseded(self) -> list[Path]:
+        """Files of the tables that no version of the last week uses: `compact` has merged them."""
+        return [
+            self.root / name / file
+            for name in TABLES
+            if self._exists(name)
+            for file in delta.open_table(self.root / name).vacuum(dry_run=True)
+        ]
 
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
@@ -208,11 +228,12 @@ class Store:
             except (OSError, DeltaError, pa.ArrowException) as error:
                 raise StoreError(f"{self.root}: cannot be written: {error}") from None
 
-    def _path(self, name: str) -> str:
-        return str(self.root / name)
+    def _spool_file(self, record: TrialRecord) -> Path:
+        at = "" if record.paused_at is None else f".{record.paused_at}"
+        return self.spool / f"{record.trial_key}{at}.json"
 
     def _exists(self, name: str) -> bool:
-        return (self.root / name / "_delta_log").is_dir()
+        return delta.exists(self.root / name)
 
     def _take(self, file: Path) -> TrialRecord | None:
         """A spooled record; a damaged one is set aside, so that it stops no other."""
@@ -241,40 +262,19 @@ class Store:
             if rows:
                 self.append("curves", rows)
         self.append("trials", [record.trial_row() for record in records])
-        version = self._open("trials").version()
+        version = delta.open_table(self.root / "trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
     def _last_steps(self, keys: set[str]) -> dict[str, int]:
-        rows = self._rows("curves", ["trial_key", "step"], [("trial_key", "in", sorted(keys))])
+        among = [("trial_key", "in", sorted(keys))]
+        rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key", "step"], among)
         last = rows.group_by("trial_key").aggregate([("step", "max")])
         return dict(zip(*(last[name].to_pylist() for name in last.column_names), strict=True))
-
-    def _open(self, name: str) -> DeltaTable:
-        try:
-            return DeltaTable(self._path(name))
-        except (DeltaError, OSError) as error:
-            raise StoreError(f"{self._path(name)}: cannot be read: {error}") from None
-
-    def _rows(
-        self, name: str, columns: list[str], filters: list[tuple[str, str, Any]] | None = None
-    ) -> pa.Table:
-        if not self._exists(name):
-            return TABLES[name].empty_table().select(columns)
-        # Arrow's own file system: deltalake's calls back into Python from threads, which aborts an
-        # interpreter that is just ending.
-        files = SubTreeFileSystem(self._path(name), LocalFileSystem())
-        try:
-            return self._open(name).to_pyarrow_table(
-                columns=columns, filters=filters, filesystem=files
-            )
-        except (DeltaError, OSError, pa.ArrowException, KeyError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StoreError(f"{self._path(name)}: damaged, cannot be read: {reason}") from None
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Add rows to a table, while it is locked."""
         table = pa.Table.from_pylist(rows, schema=TABLES[name])
-        write_deltalake(self._path(name), table, mode="append")
+        write_deltalake(str(self.root / name), table, mode="append")
 
 
 def _read(file: Path) -> TrialRecord | None:

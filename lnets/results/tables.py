@@ -1,21 +1,31 @@
 """Comparison tables: configurations as rows and columns, means with intervals over seeds."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
-from rich.table import Table as RichTable
-from rich.text import Text
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from lnets.results.query import flatten
-from lnets.results.records import FINISHED, SweepTrials
-from lnets.results.statistics import Interval, mean_interval
+from lnets.results.cells import Placed, place_trials
+from lnets.results.records import FINISHED
+from lnets.results.selected import Counts, Selected, names_of_needs, with_names
+from lnets.results.statistics import (
+    SIGNIFICANT,
+    Comparison,
+    Interval,
+    Test,
+    compare_with,
+    holm,
+    mean_interval,
+)
 from lnets.results.store import Store
 from lnets.specs.metrics import find_metric
-from lnets.specs.spec import show
+from lnets.specs.search import ObjectiveSpec
 from lnets.specs.sweep import TableSpec
+
+Sign = Literal[1, -1]
 
 
 @dataclass(frozen=True)
@@ -26,28 +36,71 @@ class Cell:
     column: Mapping[str, Any]
     metric: str
     interval: Interval
-    best: bool
+    best: bool = False
     """Whether its mean is the best of the metric in the whole table."""
+    as_good: bool = False
+    """Whether it is another than the best, and a test that could have found it significantly worse
+    does not."""
+    p_value: float | None = None
+    """Of its difference from the best, adjusted for all of the table's comparisons."""
+    seeds: Mapping[int, float] = field(default_factory=dict)
+    """The value of each seed."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        place = {"row": dict(self.row), "column": dict(self.column), "metric": self.metric}
+        test = {"as_good": self.as_good, "p_value": self.p_value}
+        return {**place, **asdict(self.interval), "best": self.best, **test}
 
 
 @dataclass(frozen=True)
-class Counts:
-    """How many trials of a sweep have ended, and how."""
+class Tests:
+    """How cells were compared with the best of their metric."""
 
-    sweep_id: str
-    name: str
-    trials: int
-    completed: int
-    diverged: int
-    failed: int
-    blocked: int
-    stopped: int
+    test: Test
+    comparisons: int
+    unpaired: int
+    """Comparisons whose seeds differ, so that all values were compared with all."""
+    partly: int
+    """Comparisons by those seeds alone that both cells have."""
+    untested: int
+    """Cells of one seed, which nothing can be said of."""
+    seeds: int
+    """In the comparison that has most."""
+    least_p_value: float | None
+    """The smallest that it could have had, whatever the numbers, before it is adjusted."""
 
     @property
-    def missing(self) -> int:
-        """Trials that have not ended."""
-        ended = self.completed + self.diverged + self.failed + self.blocked + self.stopped
-        return self.trials - ended
+    def telling(self) -> bool:
+        """Whether any of the comparisons could have been significant."""
+        least = self.least_p_value
+        return least is not None and self.comparisons * least < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Winner:
+    """The best place of a table by one objective."""
+
+    objective: str
+    """`maximize` or `minimize`, and the metric."""
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a table's numbers come from."""
+
+    seeds: tuple[int, ...]
+    commits: tuple[str | None, ...]
+    """Of the code that ran the trials."""
+    version: int | None
+    """Of the store's table `trials`."""
+    where: str | None = None
+    """Which trials were kept, as SQL."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"seeds": list(self.seeds), "commits": list(self.commits)}
 
 
 @dataclass(frozen=True)
@@ -59,21 +112,29 @@ class Table:
     sweeps: tuple[Counts, ...]
     averaged: tuple[str, ...]
     """Configuration paths that differ inside a cell, over which it averages."""
+    uneven: int
+    """Cells whose seeds differ in how many configurations they average over."""
+    left_out: Mapping[str, int]
+    """Metrics that some trials of a cell lack, and how many do."""
+    tests: Tests
+    winners: tuple[Winner, ...]
+    source: Source
+    notes: tuple[str, ...] = ()
+    """What else a reader must know."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data: `{"sweeps": […], "cells": […]}`."""
-        cells = [
-            {
-                "row": dict(cell.row),
-                "column": dict(cell.column),
-                "metric": cell.metric,
-                **asdict(cell.interval),
-                "best": cell.best,
-            }
-            for cell in self.cells
-        ]
+        """Plain data: `{"sweeps": […], "cells": […], …}`."""
         sweeps = [{**asdict(counts), "missing": counts.missing} for counts in self.sweeps]
-        return {"sweeps": sweeps, "cells": cells}
+        return {
+            "sweeps": sweeps,
+            "cells": [cell.to_json() for cell in self.cells],
+            "winners": [
+                {"objective": winner.objective, **winner.cell.to_json()} for winner in self.winners
+            ],
+            "averaged": list(self.averaged),
+            "tests": asdict(self.tests),
+            "source": self.source.to_json(),
+        }
 
 
 def trials_that_count(store: Store, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -83,216 +144,143 @@ def trials_that_count(store: Store, keys: Sequence[str]) -> dict[str, dict[str, 
         store: Where to look.
         keys: Trials to look for.
     """
-    wanted = set(keys)
-    found: dict[str, dict[str, Any]] = {}
     columns = ["trial_key", "status", "error", "attempt", "seed", "config", "metrics"]
-    for row in store.table("trials", columns).to_pylist():
+    rows = store.table("trials", columns)
+    wanted = rows.filter(pc.is_in(rows["trial_key"], pa.array(list(keys), pa.string())))
+    found: dict[str, dict[str, Any]] = {}
+    for row in wanted.to_pylist():
         key = row["trial_key"]
-        if key in wanted and (key not in found or _rank(row) > _rank(found[key])):
-            parsed = {name: json.loads(row[name]) for name in ("config", "metrics")}
-            found[key] = row | parsed
+        if key not in found or _rank(row) > _rank(found[key]):
+            found[key] = row
+    for row in found.values():
+        row |= {name: json.loads(row[name]) for name in ("config", "metrics")}
     return found
 
 
-def count(store: Store, sweep: SweepTrials) -> Counts:
-    """How many trials of a sweep have ended, and how."""
-    rows = trials_that_count(store, sweep.trial_keys)
-    return _counts(sweep, [row["status"] for row in rows.values()])
-
-
-def make_table(store: Store, sweeps: Sequence[SweepTrials], layout: TableSpec) -> Table:
+def make_table(
+    selected: Selected,
+    layout: TableSpec,
+    *,
+    objectives: Sequence[ObjectiveSpec] = (),
+    where: str | None = None,
+    test: Test = "wilcoxon",
+) -> Table:
     """Compare the completed trials of some sweeps; the keys of trials that they need have names.
 
     Args:
-        store: Where the trials are.
-        sweeps: What to compare.
+        selected: The trials.
         layout: Which configuration paths name rows and columns, and which metrics are compared.
+        objectives: Which way metrics are better, where they say so, and by what a winner is named.
+        where: An SQL expression on the columns of `trials`; others are left out.
+        test: By which cells are compared with the best.
+
+    Raises:
+        SpecError: If `where` is no such expression.
     """
-    keys = [key for sweep in sweeps for key in sweep.trial_keys]
-    rows = trials_that_count(store, keys)
-    names = _names_of_needs(sweeps)
-    groups: dict[str, list[tuple[dict[str, Any], dict[str, float]]]] = {}
-    for key in dict.fromkeys(keys):
-        if key in rows and rows[key]["status"] == "completed":
-            config = _named(rows[key]["config"], names) if names else rows[key]["config"]
-            place = json.dumps([[_at(config, path) for path in part] for part in _axes(layout)])
-            groups.setdefault(place, []).append((config, rows[key]["metrics"]))
-    cells = [
-        cell
-        for place, members in groups.items()
-        for cell in _cells(json.loads(place), [metrics for _, metrics in members], layout)
-    ]
-    counts = [
-        _counts(sweep, [rows[key]["status"] for key in sweep.trial_keys if key in rows])
-        for sweep in sweeps
-    ]
-    configs = [[flatten(config) for config, _ in members] for members in groups.values()]
-    return Table(layout, _with_best(cells), tuple(counts), _varying(configs))
+    metrics = tuple(dict.fromkeys([*layout.values, *(one.metric for one in objectives)]))
+    placed = place_trials(selected, (*layout.rows, *layout.columns), metrics, where)
+    signs = {name: sign for name in metrics if (sign := better(name, objectives)) is not None}
+    cells = _with_best(_cells(placed, layout, metrics, names_of_needs(selected.sweeps)), signs)
+    shown, tests = _tested([cell for cell in cells if cell.metric in layout.values], signs, test)
+    return Table(
+        layout=layout,
+        cells=tuple(shown),
+        sweeps=tuple(selected.counts()),
+        averaged=placed.averaged,
+        uneven=placed.uneven,
+        left_out={name: n for name, n in placed.left_out.items() if name in layout.values},
+        tests=tests,
+        winners=tuple(
+            Winner(f"{'maximize' if one.maximize else 'minimize'} {one.metric}", cell)
+            for one in objectives
+            for cell in cells
+            if cell.metric == one.metric and cell.best
+        ),
+        source=Source(placed.seeds, placed.commits, selected.database.version, where),
+    )
 
 
-def render(table: Table, *, title: str = "") -> RichTable:
-    """The table for a terminal; of one metric, which is then named above it, a matrix."""
-    columns = list(dict.fromkeys(json.dumps(dict(cell.column)) for cell in table.cells))
-    rows = list(dict.fromkeys(json.dumps(dict(cell.row)) for cell in table.cells))
-    found = {
-        (json.dumps(dict(cell.row)), json.dumps(dict(cell.column)), cell.metric): cell
-        for cell in table.cells
-    }
-    common = _common_n(table)
-    matrix = bool(table.layout.columns) and len(table.layout.values) == 1
-    if matrix:
-        title = f"{title}: {table.layout.values[0]}" if title else table.layout.values[0]
-    rendered = RichTable(title=title or None, title_justify="left")
-    for path in table.layout.rows:
-        rendered.add_column(path)
-    for column in columns:
-        heading = ", ".join(_plain(value) for value in json.loads(column).values())
-        for metric in table.layout.values:
-            text = heading if matrix else f"{heading}\n{metric}".strip()
-            rendered.add_column(text, justify="right", overflow="fold")
-    for row in rows:
-        texts = [
-            _text(found.get((row, column, metric)), common)
-            for column in columns
-            for metric in table.layout.values
-        ]
-        rendered.add_row(*(_plain(value) for value in json.loads(row).values()), *texts)
-    return rendered
+def better(metric: str, objectives: Sequence[ObjectiveSpec] = ()) -> Sign | None:
+    """1 where a metric should be large, −1 where small; None if neither is known to be better.
 
-
-def footer(table: Table) -> str:
-    """What a reader must know of the numbers, in a line or two."""
-    n = _common_n(table)
-    if n == 1:
-        lines = ["one seed each (n = 1), so no interval; * best of its metric"]
-    else:
-        over = "n" if n is None else f"n = {n}"
-        lines = [f"mean ± 95% t interval over {over} trials; * best mean of its metric"]
-    if table.averaged:
-        lines.append(f"cells average over {', '.join(table.averaged)}")
-    for counts in table.sweeps:
-        parts = [f"{counts.completed} of {counts.trials} trials completed"]
-        for state in ("diverged", "failed", "blocked", "stopped", "missing"):
-            if getattr(counts, state):
-                parts.append(f"{getattr(counts, state)} {state}")
-        lines.append(f"{counts.name} ({counts.sweep_id}): {', '.join(parts)}")
-    return "\n".join(lines)
-
-
-def format_interval(interval: Interval) -> str:
-    """A mean and the half width of its interval, rounded to the two digits that mean something."""
-    if interval.low is None or interval.high is None:
-        return f"{interval.mean:.4g}"
-    half = (interval.high - interval.low) / 2
-    if half <= abs(interval.mean) * 1e-12:
-        return f"{interval.mean:.6g} ± 0"
-    decimals = max(0, 1 - math.floor(math.log10(half)))
-    return f"{interval.mean:.{decimals}f} ± {half:.{decimals}f}"
-
-
-def _axes(layout: TableSpec) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return layout.rows, layout.columns
-
-
-def _at(config: Any, path: str) -> Any:
-    """What stands at a path; None where this configuration has no such field."""
-    for part in path.split("."):
-        if not isinstance(config, dict) or part not in config:
-            return None
-        config = config[part]
-    return config
-
-
-def _names_of_needs(sweeps: Sequence[SweepTrials]) -> dict[str, str]:
-    """A name for the key of each needed trial; with the key where several have the same."""
-    names: dict[str, str] = {}
-    for sweep in sweeps:
-        for name, key in sweep.needs.items():
-            names.setdefault(key, name)
-    every = list(names.values())
-    return {
-        key: name if every.count(name) == 1 else f"{name} ({key[:12]})"
-        for key, name in names.items()
-    }
-
-
-def _named(value: Any, names: Mapping[str, str]) -> Any:
-    """A configuration with names instead of keys."""
-    if isinstance(value, dict):
-        return {field: _named(inner, names) for field, inner in value.items()}
-    if isinstance(value, list):
-        return [_named(inner, names) for inner in value]
-    return names.get(value, value) if isinstance(value, str) else value
+    Args:
+        metric: Its name.
+        objectives: What a sweep says.
+    """
+    for objective in objectives:
+        if objective.metric == metric:
+            return 1 if objective.maximize else -1
+    known = find_metric(metric)
+    if known is None or known.better is None:
+        return None
+    return 1 if known.better == "higher" else -1
 
 
 def _cells(
-    place: list[list[Any]], metrics: Sequence[Mapping[str, float]], layout: TableSpec
+    placed: Placed, layout: TableSpec, metrics: Sequence[str], names: Mapping[str, str]
 ) -> list[Cell]:
-    row, column = (
-        dict(zip(paths, values, strict=True))
-        for paths, values in zip(_axes(layout), place, strict=True)
-    )
+    cells = []
+    for place, values in placed.values.items():
+        named = [None if text is None else with_names(json.loads(text), names) for text in place]
+        row = dict(zip(layout.rows, named, strict=False))
+        column = dict(zip(layout.columns, named[len(layout.rows) :], strict=True))
+        cells += [
+            Cell(row, column, name, mean_interval(list(values[name].values())), seeds=values[name])
+            for name in metrics
+            if name in values
+        ]
+    return cells
+
+
+def _with_best(cells: Sequence[Cell], signs: Mapping[str, Sign]) -> list[Cell]:
+    best: dict[str, float] = {}
+    for cell in cells:
+        if cell.metric in signs:
+            value = signs[cell.metric] * cell.interval.mean
+            best[cell.metric] = max(best.get(cell.metric, value), value)
     return [
-        Cell(row, column, metric, mean_interval(values), False)
-        for metric in layout.values
-        if (values := [trial[metric] for trial in metrics if metric in trial])
+        replace(cell, best=signs.get(cell.metric, 1) * cell.interval.mean == best.get(cell.metric))
+        for cell in cells
     ]
 
 
-def _with_best(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    best: dict[str, float] = {}
-    for cell in cells:
-        metric = find_metric(cell.metric)
-        better = None if metric is None else metric.better
-        if better is not None:
-            pick = max if better == "higher" else min
-            mean = cell.interval.mean
-            best[cell.metric] = pick(best.get(cell.metric, mean), mean)
-    return tuple(
-        Cell(cell.row, cell.column, cell.metric, cell.interval, True)
-        if best.get(cell.metric) == cell.interval.mean
-        else cell
-        for cell in cells
+def _tested(
+    cells: Sequence[Cell], signs: Mapping[str, Sign], test: Test
+) -> tuple[list[Cell], Tests]:
+    """Compare every cell with the best of its metric."""
+    found: dict[int, Comparison | None] = {}
+    seeds: dict[int, int] = {}
+    for metric in signs:
+        indices = [i for i, cell in enumerate(cells) if cell.metric == metric]
+        best = next((cells[i] for i in indices if cells[i].best), None)
+        if best is not None:
+            others = [i for i in indices if cells[i] is not best]
+            against = [cells[i].seeds for i in others]
+            found |= dict(zip(others, compare_with(best.seeds, against, test), strict=True))
+            seeds |= {i: max(len(best.seeds), len(cells[i].seeds)) for i in others}
+    tested = {i: one for i, one in found.items() if one is not None}
+    adjusted = dict(zip(tested, holm([one.p_value for one in tested.values()]), strict=True))
+    tests = Tests(
+        test=test,
+        comparisons=len(tested),
+        unpaired=sum(not one.paired for one in tested.values()),
+        partly=sum(one.paired and one.n < seeds[i] for i, one in tested.items()),
+        untested=len(found) - len(tested),
+        seeds=max((one.n for one in tested.values()), default=0),
+        least_p_value=min((one.least_p_value for one in tested.values()), default=None),
     )
-
-
-def _varying(groups: Sequence[Sequence[Mapping[str, Any]]]) -> tuple[str, ...]:
-    """Paths whose values differ between configurations of one group."""
-    varying: dict[str, None] = {}
-    for configs in groups:
-        for path in dict.fromkeys(path for config in configs for path in config):
-            if any(config.get(path) != configs[0].get(path) for config in configs):
-                varying[path] = None
-    return tuple(varying)
-
-
-def _counts(sweep: SweepTrials, statuses: Sequence[str]) -> Counts:
-    return Counts(
-        sweep.sweep_id,
-        sweep.name,
-        len(sweep.trial_keys),
-        *map(statuses.count, ("completed", "diverged", "failed", "blocked", "stopped")),
-    )
+    return [
+        replace(
+            cell,
+            p_value=adjusted.get(i),
+            as_good=not cell.best
+            and i in tested
+            and tests.telling
+            and tested[i].least_p_value < SIGNIFICANT <= adjusted[i],
+        )
+        for i, cell in enumerate(cells)
+    ], tests
 
 
 def _rank(row: Mapping[str, Any]) -> tuple[bool, int]:
     return row["status"] in FINISHED, row["attempt"]
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) else show(value)
-
-
-def _common_n(table: Table) -> int | None:
-    """The number of trials behind every cell; None where it differs."""
-    numbers = {cell.interval.n for cell in table.cells}
-    return numbers.pop() if len(numbers) == 1 else None
-
-
-def _text(cell: Cell | None, common_n: int | None) -> Text:
-    if cell is None:
-        return Text("–")
-    text = format_interval(cell.interval)
-    if common_n is None:
-        text += f" (n={cell.interval.n})"
-    return Text(f"{text} *", style="bold") if cell.best else Text(f"{text}  ")

@@ -1,50 +1,36 @@
 """Train a classifier, and certify how robust it is."""
 
-import itertools
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
+from lnets.specs.attacks import AdversarialSpec, EvaluationSpec
 from lnets.specs.data import DataSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.epsilons import Epsilon, Norm, named_epsilons, not_rising
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
-from lnets.specs.metrics import CLASSIFICATION, VALIDATION, Metric, certified_metrics
+from lnets.specs.metrics import (
+    CLASSIFICATION,
+    VALIDATION,
+    Metric,
+    attack_metrics,
+    certified_metrics,
+    unproven,
+)
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
 from lnets.specs.references import TrialReference
-from lnets.specs.spec import Broken, Matching, Spec, rule_broken, show
-
-Radius = Annotated[float, Field(gt=0, le=1e6)]
-Fraction = Annotated[
-    str,
-    Matching(
-        "[1-9][0-9]{0,5}/[1-9][0-9]{0,5}",
-        "must be a number without quotes, or a fraction of whole numbers above 0 of up to six "
-        "digits, such as 36/255",
-    ),
-]
-Epsilon = Annotated[
-    Annotated[Radius, Tag("number")] | Annotated[Fraction, Tag("fraction")],
-    Discriminator(lambda value: "fraction" if isinstance(value, str) else "number"),
-]
-
-
-def epsilon_value(epsilon: float | str) -> float:
-    """The number that an epsilon stands for."""
-    if isinstance(epsilon, str):
-        numerator, denominator = epsilon.split("/")
-        return int(numerator) / int(denominator)
-    return epsilon
+from lnets.specs.spec import Broken, Spec, rule_broken, show
 
 
 class CertificateSpec(Spec):
     """Which perturbations a classifier is certified against."""
 
-    norm: Literal["l2", "linf"] = "l2"
+    norm: Norm = "l2"
     """Of perturbations."""
     epsilons: tuple[Epsilon, ...] = Field(
         ("36/255", "72/255", "108/255", 0.5, 1.0, 1.58), min_length=1, max_length=64
@@ -53,10 +39,9 @@ class CertificateSpec(Spec):
 
     @model_validator(mode="after")
     def _epsilons_rise(self) -> Self:
-        values = [epsilon_value(epsilon) for epsilon in self.epsilons]
-        if any(later <= earlier for earlier, later in itertools.pairwise(values)):
-            message = f"must rise, got {show(self.epsilons)}; sort them and leave out doubles"
-            raise rule_broken((("epsilons",), message))
+        problems = list(not_rising(self.epsilons))
+        if problems:
+            raise rule_broken(*problems)
         return self
 
 
@@ -72,10 +57,13 @@ class NormalizationSpec(Spec):
 class SelectionSpec(Spec):
     """Which weights are kept: those that were best on the validation images after an epoch."""
 
-    metric: Literal["validation_accuracy", "validation_loss", "validation_certified_accuracy"] = (
-        "validation_accuracy"
-    )
-    """By which figure; certified at the smallest epsilon."""
+    metric: Literal[
+        "validation_accuracy",
+        "validation_loss",
+        "validation_certified_accuracy",
+        "validation_adversarial_accuracy",
+    ] = "validation_accuracy"
+    """By which figure; certified at the smallest epsilon, adversarial as trained."""
     patience: int | None = Field(None, ge=1)
     """Epochs without a better figure after which training ends early; null never does."""
 
@@ -91,7 +79,7 @@ class FinetuneSpec(Spec):
     """Iterations of every Björck layer."""
 
 
-class ClassificationSpec(ExperimentSpec):
+class ClassificationSpec(TrainingSpec):
     """Train a classifier of images, and certify its accuracy under perturbations."""
 
     task: Literal["classification"]
@@ -106,6 +94,8 @@ class ClassificationSpec(ExperimentSpec):
     """What is made small."""
     spectral_jacobian: float = Field(0.0, ge=0)
     """Weight of a penalty on the norm of the batch's Jacobians."""
+    adversarial: AdversarialSpec | None = None
+    """Against which attack it is trained; null trains on the images as they are."""
     epochs: int = Field(ge=1, le=100_000)
     """Passes over the training images; a last batch that is not full is left out."""
     batch_size: int = Field(128, ge=1, le=1_000_000)
@@ -122,18 +112,28 @@ class ClassificationSpec(ExperimentSpec):
     a name under the sweep's `needs`."""
     certificate: CertificateSpec = CertificateSpec()
     """Against what the trained classifier is certified."""
+    evaluation: EvaluationSpec | None = None
+    """How it is attacked when it is trained, in the certificate's norm; null leaves it in peace."""
     singular_values: SingularValuesSpec | None = None
     """When singular values of the classifier's layers are recorded; null never does."""
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """What a trial reports."""
-        known = certified_metrics([str(epsilon) for epsilon in self.certificate.epsilons])
-        known |= CLASSIFICATION
+        """What a trial reports; figures of attacks that fail are missing."""
+        known = certified_metrics(list(self.certified_epsilons())) | CLASSIFICATION
+        if self.evaluation is not None:
+            known |= attack_metrics(self.evaluation)
+        reported = {"validation_adversarial_accuracy": self.adversarial is not None}
         certified = "validation_certified_accuracy"
-        chosen = self.selection is not None and self.selection.metric == certified
-        validation = VALIDATION if self.data.has_validation else {}
-        return known | {k: v for k, v in validation.items() if k != certified or chosen}
+        reported[certified] = self.selection is not None and self.selection.metric == certified
+        if self.data.has_validation:
+            known |= {k: v for k, v in VALIDATION.items() if reported.get(k, True)}
+        return unproven(known) if self.faithful else known
+
+    def certified_epsilons(self) -> dict[str, float]:
+        """By the names that they have in metrics: those of the certificate and the attacks."""
+        attacked = () if self.evaluation is None else self.evaluation.epsilons
+        return named_epsilons([*self.certificate.epsilons, *attacked])
 
     @property
     def length(self) -> int:
@@ -191,7 +191,7 @@ class ClassificationSpec(ExperimentSpec):
     def _parts_fit_each_other(self) -> Self:
         problems = [*self._bad_model(), *self._bad_selection(), *self._bad_finetuning()]
         problems += [*self._bad_normalization(), *self._bad_schedule()]
-        problems = problems or [*self._bad_norm()]
+        problems = problems or [*self._bad_norm(), *self._bad_evaluation()]
         if problems:
             raise rule_broken(*problems)
         return self
@@ -221,6 +221,20 @@ class ClassificationSpec(ExperimentSpec):
                 "selection out"
             )
             yield ("selection",), message
+        elif (
+            self.faithful
+            and self.selection is not None
+            and self.selection.metric == "validation_certified_accuracy"
+        ):
+            message = "must be another one with faithful, under which nothing is certified"
+            yield ("selection", "metric"), message
+        elif (
+            self.selection is not None
+            and self.selection.metric == "validation_adversarial_accuracy"
+            and self.adversarial is None
+        ):
+            message = "needs adversarial training, whose attack it is of; add `adversarial: …`"
+            yield ("selection", "metric"), message
 
     def _bad_finetuning(self) -> Iterator[Broken]:
         if self.finetune is None:
@@ -274,6 +288,11 @@ class ClassificationSpec(ExperimentSpec):
                 f"{self.certificate.norm}"
             )
             yield ("certificate", "norm"), message
+
+    def _bad_evaluation(self) -> Iterator[Broken]:
+        if self.evaluation is not None:
+            for path, message in self.evaluation.misfits(self.certificate.norm):
+                yield ("evaluation", *path), message
 
 
 def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:

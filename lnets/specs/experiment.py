@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from lnets.specs.layers import BCOPConvSpec, OrthogonalLinearSpec
 from lnets.specs.metrics import Metric
 from lnets.specs.model import FullyConnectedSpec, ModelSpec
 from lnets.specs.network import Shape
@@ -34,13 +35,35 @@ def has_bjorck_iter(model: ModelSpec) -> bool:
 class ExperimentSpec(Spec):
     """What the experiments of all tasks have."""
 
+    task: str
+    """What a trial does."""
+
+    @property
+    @abstractmethod
+    def metrics(self) -> dict[str, Metric]:
+        """What a finished trial reports; by the first, configurations are compared by default."""
+
+    @abstractmethod
+    def why_alone(self) -> str | None:
+        """The reason why trials must be trained one by one; None if they need not."""
+
+    def why_not_shared(self, workers: int) -> str | None:
+        """The reason why so many processes cannot train one trial together; None if they can.
+
+        Args:
+            workers: More than one.
+        """
+        return f"trials of {self.task} are trained by one process"
+
+
+class TrainingSpec(ExperimentSpec):
+    """What the experiments have that train a network."""
+
     unit: ClassVar[str] = "epochs"
     """In what the training's length is counted."""
     pauses_together: ClassVar[bool] = False
     """Whether trials that are trained together can pause."""
 
-    task: str
-    """What a trial does."""
     model: ModelSpec
     """What is trained."""
     optim: OptimSpec
@@ -53,15 +76,30 @@ class ExperimentSpec(Spec):
     """Steps between two points of the learning curve."""
     changes: tuple[ChangeSpec, ...] = Field((), max_length=1000)
     """Hyperparameters that change on the way, as population-based training finds them."""
+    faithful: bool = False
+    """Whether layers and projections are those of the original LNets code where those give other
+    numbers (`docs/from-the-original.md`). Nothing is then proven or certified. `safe_scaling` of
+    bjorck then chooses between √(out·in) and no scale at all."""
     precision: Precision = "float32"
     """In what the large products of training are computed: `bf16` is faster where the processor or
     GPU has it, and refused elsewhere. Weights, what keeps them orthonormal and every bound stay
     in float32 and float64."""
 
-    @property
-    @abstractmethod
-    def metrics(self) -> dict[str, Metric]:
-        """What a finished trial reports; by the first, configurations are compared by default."""
+    @model_validator(mode="after")
+    def _faithful_layers_are_those_of_the_original(self) -> Self:
+        if not self.faithful:
+            return self
+        rule = "must be a layer that the original has where faithful is true, got"
+        remedy = "use a bjorck layer, or leave faithful out"
+        found = ((name, getattr(self.model, name, None)) for name in ("linear", "conv"))
+        problems = [
+            (("model", name, "type"), f"{rule} {layers.type}; {remedy}")
+            for name, layers in found
+            if isinstance(layers, (OrthogonalLinearSpec, BCOPConvSpec))
+        ]
+        if problems:
+            raise rule_broken(*problems)
+        return self
 
     @property
     @abstractmethod
@@ -130,13 +168,5 @@ class ExperimentSpec(Spec):
                 yield ("changes", i, "bjorck_iter"), f"{message}; leave it out"
 
     def why_alone(self) -> str | None:
-        """The reason why trials must be trained one by one; None if they need not."""
+        """What cannot be stacked is trained by itself."""
         return self.model.why_not_stacked()
-
-    def why_not_shared(self, workers: int) -> str | None:
-        """The reason why so many processes cannot train one trial together; None if they can.
-
-        Args:
-            workers: More than one.
-        """
-        return f"trials of {self.task} are trained by one process"

@@ -1,17 +1,18 @@
 """The experiments of all tasks."""
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 from pydantic import Field, TypeAdapter
 
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.gan import GanSpec
+from lnets.specs.robustness import RobustnessSpec
 from lnets.specs.wasserstein import WassersteinSpec
 
-AnyExperiment = Annotated[
-    WassersteinSpec | ClassificationSpec | GanSpec, Field(discriminator="task")
-]
+_Tasks: TypeAlias = WassersteinSpec | ClassificationSpec | GanSpec | RobustnessSpec
+
+AnyExperiment = Annotated[_Tasks, Field(discriminator="task")]
 """What every trial of a sweep does; `task` says which."""
 
-EXPERIMENT: TypeAdapter[WassersteinSpec | ClassificationSpec | GanSpec] = TypeAdapter(AnyExperiment)
+EXPERIMENT: TypeAdapter[_Tasks] = TypeAdapter(AnyExperiment)
 """Reads any of them."""

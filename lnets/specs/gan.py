@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.data import ImagesSpec
 from lnets.specs.distributions import GanSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.image_models import InfoGanDiscriminatorSpec
 from lnets.specs.layers import (
     BjorckConvSpec,
@@ -85,7 +85,7 @@ class QualitySpec(Spec):
     """Held-out images of each side; of real ones, at most those held out."""
 
 
-class GanSpec(ExperimentSpec):
+class GanSpec(TrainingSpec):
     """Train a generator of images against a critic of Wasserstein distances."""
 
     task: Literal["gan"]
@@ -132,7 +132,7 @@ class GanSpec(ExperimentSpec):
         """What a trial reports."""
         known = dict(QUALITY) if self.quality is not None else {}
         known |= FEATURES if self.features is not None else {}
-        if self.gan_type == "LWGAN":
+        if self.gan_type == "LWGAN" and not self.faithful:
             known["lipschitz_upper_bound"] = WASSERSTEIN["lipschitz_upper_bound"]
         return known | GAN
 
@@ -217,6 +217,9 @@ class GanSpec(ExperimentSpec):
                     f"{show(value)}"
                 )
                 yield (name,), message
+        if self.faithful and self.quality is not None:
+            message = "must be null with faithful, under which nothing is proven"
+            yield ("quality",), message
 
     def _bad_critics(self) -> Iterator[Broken]:
         yield from bad_critic(self.model, self.data.image_shape)

@@ -5,7 +5,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.needs import needed_by
+from lnets.specs.references import with_references
 from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
@@ -58,12 +60,30 @@ def trial_key(experiment: ExperimentSpec, seed: int) -> str:
     return _digest(f"{BEHAVIOUR_VERSION}\n{seed}\n{canonical_json(experiment)}")
 
 
+def need_keys(sweep: SweepSpec) -> dict[str, str]:
+    """Keys of the trials that a sweep needs, by name, in an order in which they can run."""
+    keys: dict[str, str] = {}
+    for name in needed_by(sweep.needs, sweep.needs):
+        need = sweep.needs[name]
+        keys[name] = trial_key(with_keys(need.experiment, keys), need.seed)
+    return keys
+
+
+def with_keys(experiment: ExperimentSpec, keys: Mapping[str, str]) -> ExperimentSpec:
+    """An experiment with keys instead of the names of needs."""
+    if not keys:
+        return experiment  # as of most sweeps, of which some have very many
+    return with_references(experiment, lambda to: keys.get(to, to))
+
+
 def fusion_key(experiment: ExperimentSpec) -> str:
     """Equal for experiments that can be trained side by side, if their networks can at all.
 
     They differ in learning rate, size of the weight decay and clipping at most: all else decides
     shapes or what is computed.
     """
+    if not isinstance(experiment, TrainingSpec):
+        return _digest(canonical_json(experiment))
     optim = experiment.optim
     alike = {"lr": 1.0, "weight_decay": float(optim.weight_decay > 0), "max_grad_norm": None}
     common = experiment.model_copy(update={"optim": optim.model_copy(update=alike)})

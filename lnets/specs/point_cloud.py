@@ -7,8 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
+from lnets.errors import DataError
 from lnets.specs.contents import Sha256, with_sha256
 from lnets.specs.data import data_folder
+from lnets.specs.points import read_points
 from lnets.specs.spec import Spec, rule_broken
 from lnets.specs.vectors import VectorsSpec
 
@@ -76,6 +78,33 @@ class PointCloudSpec(VectorsSpec):
             message = f"must have low < high, got {list(self.support)}; swap or spread them"
             raise rule_broken((("support",), message))
         return self
+
+    @model_validator(mode="after")
+    def _the_file_has_such_points(self) -> Self:
+        try:
+            stat = self.file.stat()
+        except OSError:
+            return self  # a trial needs it, a spec with its `sha256` does not
+        known = (self.file.absolute(), stat.st_mtime_ns, stat.st_size)
+        problem = _problem(*known, self.dim, self.support)
+        if problem is not None:
+            raise rule_broken((("path",), problem))
+        return self
+
+
+@lru_cache(maxsize=64)
+def _problem(
+    file: Path,
+    modified_ns: int,
+    size: int,
+    dim: int,
+    support: tuple[float, float] | None,
+) -> str | None:
+    try:
+        read_points(file, dim=dim, support=support, sha256=None)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 # A sweep reads its spec once per configuration; the file may be large.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.spec import Broken, Spec, show
 
 if TYPE_CHECKING:
@@ -97,7 +98,12 @@ def scheduler_rules(sweep: SweepSpec) -> Iterator[Broken]:
             "of type population proposes configurations itself, from those that it starts with; "
             "write algorithm: {type: random, configurations: …}, or list values for a grid",
         )
-    if sweep.experiment.pause_at(scheduler.grace) is None:
+    if not isinstance(sweep.experiment, TrainingSpec):
+        yield (
+            ("scheduler",),
+            f"stops trainings, and trials of {sweep.experiment.task} train nothing; leave it out",
+        )
+    elif sweep.experiment.pause_at(scheduler.grace) is None:
         yield (
             ("scheduler", "grace"),
             f"must leave something of the training, got {show(scheduler.grace)}, and trainings "

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias, TypeVar, assert_nev
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     Discriminator,
     Field,
     Tag,
@@ -67,9 +68,25 @@ _RANGES: tuple[tuple[str, type[Range]], ...] = (
 )
 
 
+class AllTrialsSpec(Spec):
+    """All trials of another sweep, by their keys."""
+
+    sweep: str = Field(min_length=1)
+    """The other sweep's file, as seen from the folder of this one."""
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        message = "is read from files only; load the sweep by `load_sweep`, or list the keys"
+        raise rule_broken((("sweep",), message))
+    return value
+
+
 def _kind_of_domain(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
         return "values"
+    if isinstance(value, dict) and "sweep" in value:
+        return "all trials"
     for tag, kind in _RANGES:
         if isinstance(value, kind) or (isinstance(value, dict) and tag in value):
             return f"{tag} range"
@@ -154,12 +171,17 @@ Domain = Annotated[
     Annotated[Choices, Tag("values")]
     | Annotated[IntRangeSpec, Tag("int range")]
     | Annotated[UniformRangeSpec, Tag("uniform range")]
-    | Annotated[LogUniformRangeSpec, Tag("log_uniform range")],
+    | Annotated[LogUniformRangeSpec, Tag("log_uniform range")]
+    | Annotated[
+        Choices,
+        BeforeValidator(_listed, json_schema_input_type=AllTrialsSpec),
+        Tag("all trials"),
+    ],
     Discriminator(
         _kind_of_domain,
         custom_error_type="domain",
         custom_error_message="must be a list of values, or a range: a section with `int`, "
-        "`uniform` or `log_uniform`, which is [low, high]",
+        "`uniform` or `log_uniform`, which is [low, high]; or all trials of `sweep: FILE`",
     ),
 ]
 

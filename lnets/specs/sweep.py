@@ -1,5 +1,6 @@
 """A sweep: one question, as a person writes it."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
@@ -32,6 +33,11 @@ Fuse = Annotated[
     Annotated[Literal["auto", "off"], Tag("word")] | Annotated[FuseCount, Tag("count")],
     Discriminator(lambda value: "word" if isinstance(value, str) else "count"),
 ]
+
+
+def sweep_name(text: str) -> str:
+    """The name of a sweep that is called after something, such as a file."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:64].lstrip("_-") or "experiment"
 
 
 class ResourcesSpec(Spec):

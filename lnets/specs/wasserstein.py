@@ -6,16 +6,16 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.distributions import DistributionSpec, GanSamplesSpec, ImageSamplesSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.figures import LandscapeSpec, SingularValuesSpec, bad_landscape
-from lnets.specs.metrics import WASSERSTEIN, Metric
+from lnets.specs.metrics import FAITHFUL, WASSERSTEIN, Metric, unproven
 from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.point_cloud import PointCloudSpec
 from lnets.specs.spec import Broken, rule_broken, show
 
 
-class WassersteinSpec(ExperimentSpec):
+class WassersteinSpec(TrainingSpec):
     """Bound the Wasserstein-1 distance between two distributions by training a Lipschitz critic."""
 
     unit: ClassVar[str] = "steps"
@@ -50,7 +50,7 @@ class WassersteinSpec(ExperimentSpec):
     @property
     def metrics(self) -> dict[str, Metric]:
         """What a trial reports."""
-        return WASSERSTEIN
+        return FAITHFUL | unproven(WASSERSTEIN) if self.faithful else WASSERSTEIN
 
     @property
     def length(self) -> int:

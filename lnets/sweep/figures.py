@@ -5,12 +5,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lnets.errors import NotFoundError
-from lnets.results.plots import draw_trial, trials_to_draw
+from lnets.results.plots import KEY_DIGITS, draw_trial, trials_to_draw
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
-from lnets.sweep.overview import trials_of
-
-_KEY_DIGITS = 12
+from lnets.sweep.overview import find_sweep
 
 
 def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
@@ -27,21 +25,30 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
     Raises:
         NotFoundError: If the store has no such sweep or trial, or nothing of it has finished.
     """
-    trials = trials_to_draw(store, _keys(store, named))
+    trials = trials_to_draw(store, keys_of(store, named))
     if not trials:
         raise NotFoundError(
             f"{store.root}: no trial of `{named}` has finished; submit it, then draw it."
         )
     for trial in trials:
         folder = store.artifacts(trial.trial_key)
-        pictures = folder / FIGURES if out is None else out / trial.trial_key[:_KEY_DIGITS]
+        pictures = folder / FIGURES if out is None else out / trial.trial_key[:KEY_DIGITS]
         yield from draw_trial(trial, folder, pictures)
 
 
-def _keys(store: Store, named: str) -> Sequence[str]:
-    if re.fullmatch(rf"[0-9a-f]{{{_KEY_DIGITS},64}}", named):
+def keys_of(store: Store, named: str) -> Sequence[str]:
+    """Keys of the trials of a sweep, or of one trial.
+
+    Args:
+        store: Where they are.
+        named: As for `draw`.
+
+    Raises:
+        NotFoundError: If the store has no such sweep or trial.
+    """
+    if re.fullmatch(rf"[0-9a-f]{{{KEY_DIGITS},64}}", named):
         known = store.table("trials", ["trial_key"])["trial_key"].unique().to_pylist()
         found = [key for key in known if key.startswith(named)]
         if found:
             return found
-    return trials_of(store, named).trial_keys
+    return find_sweep(store, named)[0].trial_keys

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from lnets.errors import SpecError
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.identity import fusion_key
 from lnets.specs.model import FullyConnectedSpec
 from lnets.specs.optim import AdamSpec, AggMoSpec, OptimSpec
@@ -77,6 +77,8 @@ def most_together(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
     Raises:
         SpecError: If one alone needs more memory than a group may take.
     """
+    if not isinstance(experiment, TrainingSpec):
+        return 1
     fitting = _fitting(experiment, resources)
     if resources.fuse == "off" or why_alone(experiment, resources) is not None:
         return 1
@@ -95,7 +97,7 @@ def why_alone(experiment: ExperimentSpec, resources: ResourcesSpec) -> str | Non
     return experiment.why_alone()
 
 
-def _fitting(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
+def _fitting(experiment: TrainingSpec, resources: ResourcesSpec) -> int:
     if resources.memory is None:
         return 2**31
     needed = _bytes(experiment, resources.workers)
@@ -108,7 +110,7 @@ def _fitting(experiment: ExperimentSpec, resources: ResourcesSpec) -> int:
     return fitting
 
 
-def _bytes(experiment: ExperimentSpec, workers: int) -> int:
+def _bytes(experiment: TrainingSpec, workers: int) -> int:
     """About what one trial takes: weights, gradients, optimizer of each worker, and activations."""
     import torch
 

@@ -1,8 +1,8 @@
 """Submitting and running on this machine: what the command line calls."""
 
 import contextlib
+import json
 import os
-import re
 import signal
 import sys
 import threading
@@ -12,10 +12,14 @@ from types import FrameType
 from typing import Any, Literal
 
 from lnets.errors import ClusterError
+from lnets.results.query import connect
+from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
-from lnets.specs.experiments import AnyExperiment
+from lnets.specs.experiment import TrainingSpec
+from lnets.specs.identity import resolved_json
 from lnets.specs.sweep import SweepSpec
+from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
@@ -55,17 +59,20 @@ def submit_here(
         plan = plan_so_far(plan.sweep, store)
         for line in search.summary():
             _say(line)
-    return make_table(store, [plan.as_trials()], plan.sweep.table_layout()), progress
+    table = make_table(
+        Selected.of(connect(store), [plan.as_trials()]),
+        plan.sweep.table_layout(),
+        objectives=objectives_of(json.loads(resolved_json(plan.sweep, plan.needs))),
+    )
+    return table, progress
 
 
-def run_here(experiment: AnyExperiment, name: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Run one experiment with one seed in this process, unless the store has it.
+def run_here(sweep: SweepSpec, folder: Path) -> dict[str, Any]:
+    """Run the only trial of a sweep in this process, and what it needs, unless the store has them.
 
     Returns:
         `trial_key`, `status`, `metrics` and `error`.
     """
-    safe = re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64].lstrip("_-")
-    sweep = SweepSpec(name=safe or "experiment", experiment=experiment, seeds=(seed,))
     plan = make_plan(sweep)
     submit_here(plan, folder, "in-process")
     key = plan.trials[0].trial_key
@@ -121,7 +128,8 @@ def _check_in_process(plan: Plan) -> None:
                 f"{plan.sweep.name} asks for gpu: {plan.sweep.resources.gpu:g}, but torch finds no "
                 "CUDA device here; set resources.gpu to 0."
             )
-    if any(trial.experiment.precision != "float32" for trial in plan.everything):
+    trained = [t.experiment for t in plan.everything if isinstance(t.experiment, TrainingSpec)]
+    if any(experiment.precision != "float32" for experiment in trained):
         import torch
 
         from lnets.tasks.products import training_precision

@@ -1,8 +1,8 @@
-"""Sweeps of a store: which there are, how far they are, and their tables."""
+"""Sweeps of a store: which there are, and how far they are."""
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,16 @@ from typing import Any
 from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, SpecError
+from lnets.results import proposals
 from lnets.results.live import Heartbeat, heartbeats
-from lnets.results.proposals import trial_keys
 from lnets.results.records import SweepTrials, last_exception
+from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
-from lnets.results.tables import (
-    Counts,
-    Table,
-    count,
-    make_table,
-    trials_that_count,
-)
+from lnets.results.tables import trials_that_count
 from lnets.specs.identity import resolved_json, sweep_of
 from lnets.specs.load import load_sweep
-from lnets.specs.metrics import KNOWN, find_metric
-from lnets.specs.overrides import paths_in
 from lnets.specs.spec import nearest
-from lnets.specs.sweep import SweepSpec, TableSpec
+from lnets.specs.sweep import SweepSpec
 from lnets.sweep.plan import make_plan
 from lnets.sweep.search import plan_so_far
 
@@ -91,85 +84,39 @@ class Status:
         return "\n".join(lines)
 
 
-def sweep_rows(store: Store) -> list[dict[str, Any]]:
-    """One row per sweep, the latest submission first."""
-    alive = {heartbeat.sweep_id for heartbeat in heartbeats(store.root)}
-    rows = []
-    for stored in _submissions(store):
-        counts = count(store, _trials(stored))
-        rows.append(
-            {
-                "name": counts.name,
-                "sweep_id": counts.sweep_id,
-                "submitted": _when(stored),
-                "state": "running" if counts.sweep_id in alive else _state(counts),
-                "trials": counts.trials,
-                "completed": counts.completed,
-                "diverged": counts.diverged,
-                "failed": counts.failed,
-                "blocked": counts.blocked,
-                "stopped": counts.stopped,
-                "missing": counts.missing,
-            }
-        )
-    return rows
-
-
 def status_of(store: Store, named: str | None) -> list[Status]:
     """How far a sweep is, or every sweep of the store.
 
     Raises:
         NotFoundError: If the store has no such sweep.
     """
-    stored = _submissions(store) if named is None else [_find(store, named)]
+    stored = submissions(store) if named is None else [find_submission(store, named)]
     alive = {heartbeat.sweep_id: heartbeat for heartbeat in heartbeats(store.root)}
-    return [_status(store, one, alive.get(one["sweep_id"])) for one in stored]
+    sweeps = [SweepTrials.of(one) for one in stored]
+    keys = [key for sweep in sweeps for key in (*sweep.needs.values(), *sweep.trial_keys)]
+    known = trials_that_count(store, keys)
+    return [
+        _status(known, sweep, when(one), alive.get(sweep.sweep_id))
+        for one, sweep in zip(stored, sweeps, strict=True)
+    ]
 
 
-def table_of(
-    store: Store,
-    named: Sequence[str],
-    *,
-    rows: str | None = None,
-    columns: str | None = None,
-    values: str | None = None,
-) -> Table:
-    """Compare sweeps, in the layout of the first unless another is given.
+def find_sweep(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
+    """The trials of a sweep and its resolved spec as data.
 
     Args:
         store: Where results are.
-        named: Names or ids of sweeps in the store, or sweep files.
-        rows: Configuration paths, separated by commas; without `columns`, there are none then.
-        columns: Configuration paths, separated by commas.
-        values: Metrics, separated by commas.
+        name: Name or id of a sweep in the store, or a sweep file.
 
     Raises:
         NotFoundError: If the store has no such sweep.
-        SpecError: If a metric or path does not exist.
+        SpecError: If the file has mistakes.
     """
-    found = [_named(store, name) for name in named]
-    sweeps = [trials for trials, _ in found]
-    layout = TableSpec.model_validate_json(json.dumps(found[0][1]["table"]))
-    if rows is not None and columns is None:
-        columns = ""  # another question than the file's: its columns may name the new rows
-    changes = {
-        part: tuple(name.strip() for name in given.split(",") if name.strip())
-        for part, given in (("rows", rows), ("columns", columns), ("values", values))
-        if given is not None
-    }
-    asked = layout.model_copy(update=changes)
-    if changes:
-        _check_layout(asked, sweeps, [spec["experiment"] for _, spec in found], store)
-    return make_table(store, sweeps, asked)
-
-
-def trials_of(store: Store, name: str) -> SweepTrials:
-    """The trials of a sweep, by its name or id in the store, or its file.
-
-    Raises:
-        NotFoundError: If the store has no such sweep.
-    """
-    return _named(store, name)[0]
+    if is_file(name):
+        plan = plan_so_far(load_sweep(Path(name)), store)
+        return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
+    row = find_submission(store, name)
+    return SweepTrials.of(row), json.loads(row["spec"])
 
 
 def sweep_named(store: Store, name: str) -> SweepSpec:
@@ -179,9 +126,9 @@ def sweep_named(store: Store, name: str) -> SweepSpec:
         NotFoundError: If the store has no such sweep.
         SpecError: If the file has mistakes, or an older version has written what the store has.
     """
-    if _is_file(name):
+    if is_file(name):
         return load_sweep(Path(name))
-    row = _find(store, name)
+    row = find_submission(store, name)
     try:
         return sweep_of(row["spec"])
     except ValidationError as error:
@@ -192,61 +139,25 @@ def sweep_named(store: Store, name: str) -> SweepSpec:
         ) from None
 
 
-def _check_layout(
-    layout: TableSpec,
-    sweeps: Sequence[SweepTrials],
-    bases: Sequence[dict[str, Any]],
-    store: Store,
-) -> None:
-    for metric in layout.values:
-        if find_metric(metric) is None:
-            raise SpecError(f"--values: no metric `{metric}`; {nearest(metric, KNOWN)}")
-    paths = (*layout.rows, *layout.columns)
-    for name, parts in (("--rows and --columns", paths), ("--values", layout.values)):
-        if len(set(parts)) < len(parts):
-            raise SpecError(f"{name}: must name each once, got {', '.join(parts)}")
-    keys = [key for sweep in sweeps for key in sweep.trial_keys]
-    configs = [row["config"] for row in trials_that_count(store, keys).values()]
-    known = {path for config in [*configs, *bases] for path in paths_in(config)}
-    for path in paths:
-        if path not in known:
-            raise SpecError(f"no trial has a field `{path}`; {nearest(path, sorted(known))}")
-
-
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
+    """Whether a sweep is named by its file."""
     return name.endswith((".yaml", ".yml"))
 
 
-def _named(store: Store, name: str) -> tuple[SweepTrials, dict[str, Any]]:
-    if _is_file(name):
-        plan = plan_so_far(load_sweep(Path(name)), store)
-        return plan.as_trials(), json.loads(resolved_json(plan.sweep, plan.needs))
-    row = _find(store, name)
-    return _trials(row), json.loads(row["spec"])
-
-
-def _trials(row: dict[str, Any]) -> SweepTrials:
-    needs = json.loads(row["spec"]).get("needs", {})  # which older submissions do not have
-    keys = {name: need["trial_key"] for name, need in needs.items() if "trial_key" in need}
-    return SweepTrials(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys)
-
-
-def _submissions(store: Store) -> list[dict[str, Any]]:
+def submissions(store: Store) -> list[dict[str, Any]]:
     """The latest submission of each sweep, the latest first."""
-    rows = store.table("sweeps").sort_by([("submitted_at", "descending")]).to_pylist()
+    rows = proposals.submissions(store)
     latest: dict[str, dict[str, Any]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row["submitted_at"], reverse=True):
         latest.setdefault(row["sweep_id"], row)
-    for row in latest.values():
-        row["trial_keys"] = trial_keys(store, json.loads(row["spec"]), row["trial_keys"])
     return list(latest.values())
 
 
-def _find(store: Store, name: str) -> dict[str, Any]:
+def find_submission(store: Store, name: str) -> dict[str, Any]:
     """The submission that a name, an id or a file means; the latest of that name."""
-    if _is_file(name):
+    if is_file(name):
         name = make_plan(load_sweep(Path(name))).sweep_id
-    rows = _submissions(store)
+    rows = submissions(store)
     for row in rows:
         if name in (row["name"], row["sweep_id"]):
             return row
@@ -255,31 +166,34 @@ def _find(store: Store, name: str) -> dict[str, Any]:
     raise NotFoundError(f"{store.root}: no sweep `{name}`; {hint}")
 
 
-def _status(store: Store, row: dict[str, Any], driver: Heartbeat | None) -> Status:
-    sweep = _trials(row)
-    rows = trials_that_count(store, [*sweep.needs.values(), *sweep.trial_keys])
+def _status(
+    known: Mapping[str, dict[str, Any]], sweep: SweepTrials, made: str, driver: Heartbeat | None
+) -> Status:
+    trials = [known[key] for key in sweep.trial_keys if key in known]
+    statuses = [trial["status"] for trial in trials]
+    counts = Counts(
+        sweep.sweep_id,
+        sweep.name,
+        len(sweep.trial_keys),
+        *(statuses.count(status) for status in ENDINGS),
+    )
     needs = {
-        name: Need(key, rows[key]["status"] if key in rows else "missing")
+        name: Need(key, known[key]["status"] if key in known else "missing")
         for name, key in sweep.needs.items()
     }
+    needed = [known[key] for key in sweep.needs.values() if key in known]
+    rows = {trial["trial_key"]: trial for trial in (*needed, *trials)}.values()
     failures = [
         f"failed: trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt "
         f"{trial['attempt']}): {last_exception(trial['error'])}"
-        for trial in rows.values()
+        for trial in rows
         if trial["status"] == "failed"
     ]
-    reasons = Counter(trial["error"] for trial in rows.values() if trial["status"] == "blocked")
+    reasons = Counter(trial["error"] for trial in rows if trial["status"] == "blocked")
     failures += [f"blocked: {number} trials: {reason}" for reason, number in reasons.items()]
-    return Status(count(store, sweep), _when(row), driver, needs, tuple(failures))
+    return Status(counts, made, driver, needs, tuple(failures))
 
 
-def _when(row: dict[str, Any]) -> str:
+def when(row: dict[str, Any]) -> str:
+    """When a submission was made."""
     return f"{row['submitted_at']:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _state(counts: Counts) -> str:
-    if counts.missing:
-        return "incomplete"
-    if counts.failed:
-        return "failed"
-    return "blocked" if counts.blocked else "done"

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from lnets.errors import TrialError
 from lnets.results.records import CurvePoint
 from lnets.results.store import Store
-from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.experiments import EXPERIMENT
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.experiments import EXPERIMENT, AnyExperiment
 from lnets.specs.identity import trial_key
+from lnets.specs.robustness import RobustnessSpec
 from lnets.sweep.messages import Group, Job
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def train_parts(
     from lnets.tasks.run import run_trials
 
     experiments = [EXPERIMENT.validate_json(job.config) for job in jobs]
-    changes = experiments[0].changes
+    first = experiments[0]
+    changes = () if isinstance(first, RobustnessSpec) else first.changes
     folders = [store.artifacts(job.trial_key) for job in jobs]
     pauses = [folder / CHECKPOINT for folder in folders]
     files = TrialFiles(
@@ -69,7 +71,7 @@ def train_parts(
             )
 
         outcomes = run_trials(
-            [experiment.before_changes(part).changed() for experiment in experiments],
+            [_in_part(experiment, part) for experiment in experiments],
             [job.seed for job in jobs],
             device=group.device,
             threads=group.threads,
@@ -85,6 +87,13 @@ def train_parts(
     return outcomes, curves
 
 
+def _in_part(experiment: AnyExperiment, part: int) -> AnyExperiment:
+    """The experiment as it is after so many of its changes."""
+    if isinstance(experiment, RobustnessSpec):  # trains nothing
+        return experiment
+    return experiment.before_changes(part).changed()
+
+
 def _first_part(experiments: Sequence[ExperimentSpec], jobs: Sequence[Job], store: Store) -> int:
     """How many changes of hyperparameters trials have behind them when they begin or go on.
 
@@ -93,14 +102,15 @@ def _first_part(experiments: Sequence[ExperimentSpec], jobs: Sequence[Job], stor
     """
     from lnets.tasks.files import position
 
-    changes = experiments[0].changes
+    trainings = [one for one in experiments if isinstance(one, TrainingSpec)]
+    changes = trainings[0].changes if trainings else ()
     own = [store.artifacts(job.trial_key) / CHECKPOINT for job in jobs]
     if changes and not any(file.exists() for file in own):
         for count in range(len(changes), 0, -1):
             origins = [
-                store.artifacts(trial_key(experiment.before_changes(count - 1), job.seed))
+                store.artifacts(trial_key(training.before_changes(count - 1), job.seed))
                 / SNAPSHOT.format(changes[count - 1].at)
-                for experiment, job in zip(experiments, jobs, strict=True)
+                for training, job in zip(trainings, jobs, strict=True)
             ]
             if all(origin.exists() for origin in origins):
                 for origin, file in zip(origins, own, strict=True):

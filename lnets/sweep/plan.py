@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
-from lnets.specs.experiment import ExperimentSpec
-from lnets.specs.identity import config_key, sweep_id, trial_key
-from lnets.specs.needs import bad_references, needed_by
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.identity import config_key, need_keys, sweep_id, trial_key, with_keys
+from lnets.specs.needs import bad_references
 from lnets.specs.overrides import Overrides, apply_overrides, dotted
-from lnets.specs.references import references, with_references
+from lnets.specs.references import references
 from lnets.specs.search import OptunaSpec
 from lnets.specs.spec import show
 from lnets.specs.sweep import SweepSpec
@@ -38,6 +38,12 @@ class Trial:
     """Where it pauses, in the unit of its task; None goes to the end."""
     keep: bool = False
     """Whether its checkpoint there is kept for others to go on from."""
+
+    @property
+    def training(self) -> TrainingSpec:
+        """Its experiment, under a scheduler, which is for trainings only."""
+        assert isinstance(self.experiment, TrainingSpec)
+        return self.experiment
 
 
 @dataclass(frozen=True)
@@ -91,6 +97,7 @@ class Planner:
         self.sweep = sweep
         self.named = _named_trials(sweep)
         """The trial of each need."""
+        self._keys = {name: trial.trial_key for name, trial in self.named.items()}
         self._short = _short_names(list(sweep.search))
 
     def resolve(self, overrides: Overrides) -> ExperimentSpec | Skipped:
@@ -108,7 +115,7 @@ class Planner:
         wrong = next(bad_references(experiment, sweep.needs), None)
         if wrong is not None:
             return Skipped(overrides, f"{dotted(wrong[0])} {wrong[1]}")
-        return _resolved(experiment, self.named)
+        return with_keys(experiment, self._keys)
 
     def trial(self, experiment: ExperimentSpec, config: str, seed: int, at: Overrides) -> Trial:
         """A resolved configuration, whose key is `config`, with one seed."""
@@ -157,9 +164,10 @@ def make_plan(sweep: SweepSpec, chosen: Iterable[Overrides] = ()) -> Plan:
 def _named_trials(sweep: SweepSpec) -> dict[str, Trial]:
     """The trial of each need, in an order in which they can run."""
     found: dict[str, Trial] = {}
-    for name in needed_by(sweep.needs, sweep.needs):
+    keys = need_keys(sweep)
+    for name in keys:
         need = sweep.needs[name]
-        experiment = _resolved(need.experiment, found)
+        experiment = with_keys(need.experiment, keys)
         key = config_key(experiment)
         found[name] = _trial(experiment, key, need.seed, f"{sweep.name}.{name}", "", found)
     return found
@@ -194,13 +202,6 @@ def _configurations(
             f"{show(skipped[0].overrides)}: {skipped[0].reason}"
         )
     return found, skipped
-
-
-def _resolved(experiment: ExperimentSpec, named: Mapping[str, Trial]) -> ExperimentSpec:
-    """With keys instead of names."""
-    if not named:
-        return experiment  # as of most sweeps, of which some have very many
-    return with_references(experiment, lambda to: named[to].trial_key if to in named else to)
 
 
 def _trial(

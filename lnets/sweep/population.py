@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from lnets.specs.experiment import ExperimentSpec, has_bjorck_iter
+from lnets.specs.experiment import TrainingSpec, has_bjorck_iter
 from lnets.specs.overrides import Overrides
 from lnets.specs.schedulers import PopulationSpec
 from lnets.sweep.plan import Trial
@@ -46,17 +46,12 @@ class Population(Rule):
         order = self._order(stage, every)
         return order.index(one) < len(order) - self._count(order)
 
-    def where(self, stage: int, one: Candidate) -> str:
-        """The end of a stage in words."""
-        trial = one.stages[stage][0]
-        return f"at {trial.until} {trial.experiment.unit}"
-
     def successor(self, one: Candidate, stage: int, every: Sequence[Candidate]) -> Overrides | None:
         """One of the best with other hyperparameters from here on."""
         order = self._order(stage, every)
         chance = random.Random(f"{self._spec.seed} {stage} {one.number}")  # noqa: S311
         best = chance.choice(order[: self._count(order)])
-        (trial, *_), experiment = best.stages[stage], best.trials[0].experiment
+        (trial, *_), experiment = best.stages[stage], best.trials[0].training
         earlier = tuple(change.model_dump() for change in experiment.changes)
         changes = (*earlier, {"at": trial.until, **self._changed(experiment.changed(), chance)})
         return {**best.overrides, "changes": changes}
@@ -69,7 +64,7 @@ class Population(Rule):
     def _count(self, order: Sequence[Candidate]) -> int:
         return int(len(order) * self._spec.quantile)
 
-    def _changed(self, experiment: ExperimentSpec, chance: random.Random) -> dict[str, Any]:
+    def _changed(self, experiment: TrainingSpec, chance: random.Random) -> dict[str, Any]:
         factor = self._spec.factor
         lr = experiment.optim.lr * chance.choice((factor, 1 / factor))
         changes: dict[str, Any] = {"lr": min(lr, _MOST_LR)}

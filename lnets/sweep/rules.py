@@ -74,6 +74,8 @@ class Rule(Protocol):
 
     def where(self, stage: int, one: Candidate) -> str:
         """The end of a stage in words."""
+        trial = one.stages[stage][0]
+        return f"at {trial.until} {trial.training.unit}"
 
     def successor(self, one: Candidate, stage: int, every: Sequence[Candidate]) -> Overrides | None:
         """The configuration that takes the place of one that does not go on, if there is one."""
@@ -181,10 +183,6 @@ class Halving(Rule):
         coming = more or any(c.verdict is None and stage >= len(c.values) for c in peers)
         return None if coming else rank < max(1, best)
 
-    def where(self, stage: int, one: Candidate) -> str:
-        """The end of a stage in words."""
-        return _where(one.stages[stage])
-
 
 class Median(Rule):
     """Whoever is worse than the median of the others at the same point is stopped.
@@ -214,10 +212,6 @@ class Median(Rule):
         assert own is not None
         return len(others) < self._least or own >= statistics.median(others)
 
-    def where(self, stage: int, one: Candidate) -> str:
-        """The end of a stage in words."""
-        return _where(one.stages[stage])
-
 
 def multiples(grace: float) -> list[float]:
     """Shares of a training that are multiples of one, without the end."""
@@ -227,7 +221,7 @@ def multiples(grace: float) -> list[float]:
 def pauses(trials: Sequence[Trial], shares: Sequence[float]) -> tuple[Stage, ...]:
     """Trials to each share of their training, and to the end."""
     return tuple(
-        tuple(replace(trial, until=trial.experiment.pause_at(share)) for trial in trials)
+        tuple(replace(trial, until=trial.training.pause_at(share)) for trial in trials)
         for share in (*shares, 1.0)
     )
 
@@ -235,8 +229,3 @@ def pauses(trials: Sequence[Trial], shares: Sequence[float]) -> tuple[Stage, ...
 def _powers(grace: float, reduction: int) -> list[float]:
     count = math.ceil(-math.log(grace) / math.log(reduction) - 1e-9)
     return [grace * reduction**i for i in range(count)]
-
-
-def _where(stage: Stage) -> str:
-    trial = stage[0]
-    return f"at {trial.until} {trial.experiment.unit}"

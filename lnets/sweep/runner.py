@@ -117,8 +117,8 @@ def _earlier(job: Job, store: Store) -> Result | None:
     record = store.spooled(job.trial_key)
     if record is not None and job.answered_by(record):
         return Result.of(record)
-    # Weights without a spooled record: a worker died, perhaps after its driver committed.
-    tried = (store.artifacts(job.trial_key) / WEIGHTS).exists()
+    # An outcome without a spooled record: a worker died, perhaps after its driver committed.
+    tried = (store.artifacts(job.trial_key) / EXPERIMENT_FILE).exists()
     if tried and job.trial_key in store.ended().finished:
         return Result(trial_key=job.trial_key, status="completed")
     return None
@@ -169,7 +169,7 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
             started,
             status=outcome.status,
             metrics=outcome.metrics,
-            train_seconds=outcome.metrics["train_seconds"],
+            train_seconds=outcome.seconds,
             curve=tuple(curve),
         )
         for job, outcome, curve in zip(jobs, outcomes, curves, strict=False)
@@ -210,12 +210,13 @@ def _record(job: Job, device: str, started: datetime, **ending: Any) -> TrialRec
 
 
 def _save(outcome: "Outcome", job: Job, folder: Path) -> None:
-    """The trained weights, and beside them the experiment that they come from."""
+    """The trained weights, if there are any, and beside them the trial's experiment."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: tensor.contiguous() for name, tensor in outcome.model.state_dict().items()}
-    temporary = folder / f".model.{os.getpid()}"
-    save_file(state, temporary)
-    temporary.replace(folder / WEIGHTS)
+    if outcome.model is not None:
+        state = {name: tensor.contiguous() for name, tensor in outcome.model.state_dict().items()}
+        temporary = folder / f".model.{os.getpid()}"
+        save_file(state, temporary)
+        temporary.replace(folder / WEIGHTS)
     write_atomically(folder / EXPERIMENT_FILE, f'{{"seed":{job.seed},"experiment":{job.config}}}\n')

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from lnets.results.records import Status
 from lnets.results.store import Store
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import canonical_json
 from lnets.sweep.grouping import make_groups
 from lnets.sweep.messages import Group, Job, Result
@@ -117,7 +118,7 @@ class Schedule(Watcher):
         failed = self._store.seen.failed
         if self._plan.sweep.scheduler is None:
             return failed
-        return failed | {t.trial_key for t in trials if not t.experiment.pauses_together}
+        return failed | {t.trial_key for t in trials if not _pauses_together(t)}
 
     def _count(self, search: Search) -> None:
         # What others need may be proposed, too.
@@ -210,3 +211,7 @@ class Schedule(Watcher):
             until=trial.until,
             keep=trial.keep,
         )
+
+
+def _pauses_together(trial: Trial) -> bool:
+    return isinstance(trial.experiment, TrainingSpec) and trial.experiment.pauses_together

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_critic, build_generator
+from lnets.build import below, build_critic, build_generator, build_projections
 from lnets.functional.transport import dual_value
+from lnets.nn import ProjectionSchedule
 from lnets.specs.gan import GanSpec
-from lnets.tasks.files import below
 from lnets.tasks.products import training_precision
 from lnets.tasks.training import Training, is_finite
 
@@ -39,20 +39,19 @@ class Adversaries:
         self.generator = Training(
             [build_generator(spec.generator, shape).to(device)],
             [spec.generator_optim],
-            per_update_proj=None,
-            per_epoch_proj=None,
+            projections=ProjectionSchedule(),
             steps=max(1, steps // spec.critic_steps),
             compiled=compiled,
         )
         self.critic = Training(
-            [build_critic(spec.model, shape).to(device)],
+            [build_critic(spec.model, shape, faithful=spec.faithful).to(device)],
             [spec.optim],
-            per_update_proj=spec.per_update_proj,
-            per_epoch_proj=spec.per_epoch_proj,
+            projections=build_projections(spec),
             steps=steps,
             # What is compiled cannot be differentiated twice.
             compiled=compiled and spec.gan_type != "WGAN_GP",
         )
+        self._last_noise = torch.empty(0)
         self._clipped = self._to_clip() if spec.gan_type == "WGAN" else []
 
     def update_critic(self, real: Tensor, noise: Generator) -> Tensor:
@@ -65,14 +64,15 @@ class Adversaries:
             noise: Draws what else is random.
         """
         n = len(real)
+        self._last_noise = self._noise(n, noise)
         with torch.no_grad(), self._precision:
-            generated = self.generator(self._noise(n, noise))[0]
+            generated = self.generator(self._last_noise)[0]
         # One pass for both, as effective weights are computed once in each; batch normalisation
         # would mix them.
         apart = self._spec.model.normalizes_batches
         batches = (real, generated) if apart else (torch.cat((real, generated)),)
         with self._precision:
-            values = torch.cat([self.critic(x.unsqueeze(0)) for x in batches], dim=1)
+            values = torch.cat([self._judged(x.unsqueeze(0)) for x in batches], dim=1)
         loss = dual_value(values[:, n:], values[:, :n]).view(1)
         if self._spec.gan_type == "WGAN_GP":
             loss = loss + self._penalty(real, generated, noise)
@@ -87,11 +87,13 @@ class Adversaries:
         """Change the generator once; its loss before, minus the mean of what the critic says.
 
         Args:
-            n: Images that it makes, of noise that the critic has not been trained with.
+            n: Images that it makes, of noise that the critic has not been trained with; a faithful
+                one takes that of the critic's last update.
             noise: Draws it.
         """
+        drawn = self._last_noise if self._spec.faithful else self._noise(n, noise)
         with self._precision:
-            values = self.critic(self.generator(self._noise(n, noise)))
+            values = self._judged(self.generator(drawn))
         loss = -values.mean(dim=(1, 2))
         self.generator.update(loss, torch.ones_like(loss))
         return loss.detach()
@@ -127,12 +129,15 @@ class Adversaries:
         return {"generator": self.generator, "critic": self.critic}
 
     def _to_clip(self) -> list[nn.Parameter]:
-        """All weights of the critic but those of batch normalisation, which only rescale."""
+        """All weights of the critic but those of batch normalisation, which only rescale.
+
+        A faithful one clips them too.
+        """
         modules = list(self.critic.replicas.network.modules())
         return [
             parameter
             for module in modules
-            if not isinstance(module, _BATCH_NORM)
+            if self._spec.faithful or not isinstance(module, _BATCH_NORM)
             for parameter in module.parameters(recurse=False)
         ]
 
@@ -145,11 +150,16 @@ class Adversaries:
         shares = torch.rand(len(real), 1, 1, 1, generator=noise, device=self._device)
         between = torch.lerp(real, generated, shares).requires_grad_()
         with self._precision:
-            values = self.critic(between.unsqueeze(0))
+            values = self._judged(between.unsqueeze(0))
         (slopes,) = torch.autograd.grad(values.sum(), between, create_graph=True)
         norms = slopes.flatten(1).norm(dim=1)
+        norms = norms / 2 if self._spec.faithful else norms  # of pixels in [−1, 1]
         weight = self._spec.gradient_penalty or _GRADIENT_PENALTY
         return weight * (norms - 1).square().mean()
+
+    def _judged(self, images: Tensor) -> Tensor:
+        """What the critic says of images; that of the original is given pixels in [−1, 1]."""
+        return self.critic(2 * images - 1 if self._spec.faithful else images)
 
     def _noise(self, n: int, noise: Generator) -> Tensor:
         size = self._spec.generator.noise_dim

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from lnets.build.losses import Loss
 from lnets.data.images import ImageData
 from lnets.functional.margins import certified_radius, margins
 from lnets.nn import certify, dead_unit_rates, empirical_lipschitz, evaluate_with_error, to_plain
+from lnets.nn.certificate import Norm
 from lnets.specs.metrics import CERTIFIED
 
 # Images that are evaluated at once.
@@ -22,12 +23,67 @@ _STARTS = 64
 _THROUGHPUT_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class Certified:
+    """A classifier in float64, what it says of some images, and what of that is proven."""
+
+    exact: nn.Module
+    """In evaluation mode."""
+    norm: Norm
+    """Of perturbations."""
+    lipschitz: float
+    """Upper bound in that norm: proven, or claimed."""
+    logits: Tensor
+    """Of all images."""
+    margin: Tensor
+    """Of all images, in logits."""
+    radius: Tensor
+    """Up to which each image's prediction is proven to stay, in pixels."""
+
+    def accuracies(self, epsilons: Mapping[str, float]) -> dict[str, float]:
+        """Clean accuracy, and certified ones by the names they have in metrics.
+
+        Args:
+            epsilons: Sizes of perturbations by their names.
+        """
+        clean = {"clean_accuracy": float((self.margin > 0).double().mean())}
+        return clean | {
+            CERTIFIED + name: float((self.radius > epsilon).double().mean())
+            for name, epsilon in epsilons.items()
+        }
+
+
+def certify_images(
+    model: nn.Module, images: ImageData, norm: Norm, *, claimed: float | None = None
+) -> Certified:
+    """Evaluate a copy of a classifier in float64, and certify it.
+
+    Args:
+        model: Any certifiable classifier.
+        images: Not those that it was trained on.
+        norm: Of perturbations.
+        claimed: Lipschitz constant that is taken to be true; None proves one.
+    """
+    exact, lipschitz = copy.deepcopy(model).eval().double(), claimed
+    if lipschitz is None:
+        lipschitz = certify(exact, images.images.shape[1:], norm=norm).lipschitz_upper_bound
+    found, radii = [], []
+    for x, labels in _chunks(images):
+        logits, error = evaluate_with_error(exact, x.double())
+        # Two logits are off by √2 times their error together at most.
+        radii.append(certified_radius(margins(logits, labels) - 2 * error, lipschitz, norm))
+        found.append(logits)
+    logits = torch.cat(found)
+    margin = margins(logits, images.labels)
+    return Certified(exact, norm, lipschitz, logits, margin, torch.cat(radii))
+
+
 def evaluate(
     model: nn.Module,
     test: ImageData,
     loss: Loss,
+    certified: Certified,
     *,
-    norm: Literal["l2", "linf"],
     epsilons: Mapping[str, float],
 ) -> dict[str, float]:
     """Metrics on test images; whatever is certified, of the network evaluated in float64.
@@ -36,32 +92,16 @@ def evaluate(
         model: Any certifiable classifier.
         test: Images that it has not seen.
         loss: Of all images together, each one's share of the mean.
-        norm: Of perturbations.
-        epsilons: Their sizes, by the names they have in metrics.
+        certified: What `certify_images` has found about these.
+        epsilons: Sizes of perturbations, by the names they have in metrics.
     """
-    used = copy.deepcopy(model).eval()
-    exact = copy.deepcopy(used).double()
-    lipschitz = certify(exact, test.images.shape[1:], norm=norm).lipschitz_upper_bound
-    found, radii = [], []
-    for x, labels in _chunks(test):
-        logits, error = evaluate_with_error(exact, x.double())
-        # Two logits are off by √2 times their error together at most.
-        radii.append(certified_radius(margins(logits, labels) - 2 * error, lipschitz, norm))
-        found.append(logits)
-    logits = torch.cat(found)
-    margin = margins(logits, test.labels)
-    radius = torch.cat(radii)
-    certified = {
-        CERTIFIED + name: float((radius > epsilon).double().mean())
-        for name, epsilon in epsilons.items()
-    }
-    return certified | {
-        "clean_accuracy": float((margin > 0).double().mean()),
-        "test_loss": float(loss(logits, test.labels).mean()),
-        "median_certified_radius": float(radius.median()),
-        "mean_margin": float(margin.mean()),
-        "lipschitz_upper_bound": lipschitz,
-        "empirical_lipschitz": empirical_lipschitz(exact, test.pixels(slice(_STARTS)), norm=norm),
+    used, starts = copy.deepcopy(model).eval(), test.pixels(slice(_STARTS))
+    return certified.accuracies(epsilons) | {
+        "test_loss": float(loss(certified.logits, test.labels).mean()),
+        "median_certified_radius": float(certified.radius.median()),
+        "mean_margin": float(certified.margin.mean()),
+        "lipschitz_upper_bound": certified.lipschitz,
+        "empirical_lipschitz": empirical_lipschitz(certified.exact, starts, norm=certified.norm),
         "dead_units": _dead_units(used, test),
         "images_per_second": _throughput(used, test),
     }
@@ -83,9 +123,7 @@ def validate(model: nn.Module, images: ImageData, loss: Loss) -> dict[str, float
     }
 
 
-def certified_accuracy(
-    model: nn.Module, images: ImageData, *, norm: Literal["l2", "linf"], epsilon: float
-) -> float:
+def certified_accuracy(model: nn.Module, images: ImageData, *, norm: Norm, epsilon: float) -> float:
     """Share of images certified at an epsilon, evaluated in float32: for choices in training.
 
     Args:

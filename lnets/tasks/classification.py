@@ -8,18 +8,19 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_classifier, build_data, build_loss, iterate_
+from lnets.build import build_classifier, build_data, build_loss, build_projections, iterate_
 from lnets.data.images import ImageSplits
 from lnets.nn.jacobian import SpectralJacobianPenalty
-from lnets.specs.classification import ClassificationSpec, epsilon_value
+from lnets.specs.classification import ClassificationSpec
 from lnets.tasks import processes
-from lnets.tasks.certified import evaluate
+from lnets.tasks.adversarial import TrainingAttack
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
 from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.selection import Selection
 from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
+from lnets.tasks.testing import metrics_of_tests
 from lnets.tasks.training import Training, is_finite
 from lnets.tasks.watching import watch
 
@@ -77,25 +78,25 @@ class _Run:
         models = []
         for seed in seeds:
             torch.manual_seed(seed)
-            model = build_classifier(spec.model, spec.normalization, spec.data.image_shape)
+            model = build_classifier(
+                spec.model, spec.normalization, spec.data.image_shape, faithful=spec.faithful
+            )
             if spec.init_from is not None:
                 load_weights(model, files.weights(spec.init_from))
             models.append(model.to(device))
         self._loss = build_loss(spec.loss, spec.lipschitz_constant())
+        self._attack = TrainingAttack(spec.adversarial, spec.lipschitz_constant())
         self._penalty = SpectralJacobianPenalty(spec.data.num_classes).to(device)
         self._precision = training_precision(spec.precision, device)
         self._batch = min(spec.batch_size, len(data.train))
         self._steps_per_epoch = len(data.train) // self._batch
+        self._checkpoint, self._folders = files.checkpoint, files.folders
         steps = spec.epochs * self._steps_per_epoch
         self._begin = functools.partial(
-            Training,
-            per_update_proj=spec.per_update_proj,
-            per_epoch_proj=spec.per_epoch_proj,
-            compiled=compiled,
+            Training, projections=build_projections(spec), compiled=compiled
         )
         self._training = self._begin(models, self._optims, steps=steps)
         self._watchers = [SingularValues(spec.singular_values, steps, files.folders, self._report)]
-        self._checkpoint = files.checkpoint
         self._selection = Selection(spec, data.validation, self._loss)
         self._curve: list[tuple[int, dict[str, float]]] = []
         self._epoch, self._finetuning, self._paused = 0, False, False
@@ -155,10 +156,8 @@ class _Run:
         model, figures = self._result(index)
         if index not in self.alive:
             return Outcome("diverged", cost, model)
-        torch.manual_seed(stream_seed(self._seeds[index], "evaluation"))
-        epsilons = {str(epsilon): epsilon_value(epsilon) for epsilon in spec.certificate.epsilons}
-        norm = spec.certificate.norm
-        found = evaluate(model, self._data.test, self._loss, norm=norm, epsilons=epsilons)
+        seed, folder = self._seeds[index], self._folders[index] if self._folders else None
+        found = metrics_of_tests(spec, model, self._data.test, self._loss, seed, folder)
         if not all(map(math.isfinite, found.values())):
             return Outcome("diverged", cost, model)
         return evaluated(found | figures | cost, model, self._epoch if self._paused else None)
@@ -239,8 +238,11 @@ class _Run:
         """Change every classifier once; this process's share of its loss on its batch before."""
         batches = [self._data.training_batch(i, g) for i, g in zip(index, generators, strict=True)]
         share = processes.share(self._batch)
-        x, labels = (torch.stack(parts)[:, share] for parts in zip(*batches, strict=True))
+        x, labels = (torch.stack(parts) for parts in zip(*batches, strict=True))
+        starts = self._attack.starts(x, generators)
+        x, labels, starts = (part[:, share] for part in (x, labels, starts))
         with self._precision:
+            x = self._attack(self._training.replicas, x, labels, starts)
             logits = self._training(x)
         losses = self._loss(logits, labels).sum(dim=-1) / self._batch
         if self._spec.spectral_jacobian:

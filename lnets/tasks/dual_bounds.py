@@ -42,8 +42,8 @@ def evaluate(
         generator: Draws them.
 
     Returns:
-        `wasserstein_estimate`, from whose dual value a bound on the rounding errors of this very
-        evaluation has been subtracted, and `lipschitz_upper_bound`;
+        `test_dual`, the dual value; `wasserstein_estimate`, from which a bound on the rounding
+        errors of this very evaluation has been subtracted, and `lipschitz_upper_bound`;
         `wasserstein_lower_bound` unless one of the distributions has no known support;
         `wasserstein_exact_sample` unless there are more than `exact_points` samples;
         `wasserstein_exact`, that of the distributions if it is known, else of the samples, with
@@ -56,10 +56,8 @@ def evaluate(
     critic = copy.deepcopy(critic).double().eval()
     x = distrib1.held_out(num_samples, generator)
     y = distrib2.held_out(num_samples, generator)
-    estimate, width, lipschitz = _estimate(critic, distrib1, distrib2, x, y)
-    metrics = {"wasserstein_estimate": estimate, "lipschitz_upper_bound": lipschitz}
-    if width < float("inf"):
-        metrics["wasserstein_lower_bound"] = estimate - width
+    metrics = _estimate(critic, distrib1, distrib2, x, y)
+    estimate, lipschitz = metrics["wasserstein_estimate"], metrics["lipschitz_upper_bound"]
     optimum = known_optimum(distrib1, distrib2)
     metrics |= _exact(x, y, exact_points, optimum)
     if metrics.get("wasserstein_exact", 0) > 0:
@@ -73,8 +71,8 @@ def evaluate(
 @torch.no_grad()
 def _estimate(
     critic: nn.Module, distrib1: Distribution, distrib2: Distribution, x: Tensor, y: Tensor
-) -> tuple[float, float, float]:
-    """The estimate, its confidence width, and the Lipschitz constant both were divided by."""
+) -> dict[str, float]:
+    """The dual value, the estimate, its lower bound, and the constant both were divided by."""
     # In this order the weights that are certified are kept for the evaluation.
     lipschitz = certify(critic, x.shape[1:]).lipschitz_upper_bound
     values, error = evaluate_with_error(critic, torch.cat((x, y)))
@@ -82,7 +80,8 @@ def _estimate(
     # Each mean errs by what the critic's values err by, and by the roundings of its own sum.
     size = max(float(values.abs().max()) for values in (values1, values2))
     error = 2 * (error + gamma(len(x) + len(y)) * size)
-    estimate = (dual_value(values1, values2).item() - error) / lipschitz
+    dual = dual_value(values1, values2).item()
+    estimate = (dual - error) / lipschitz
     width = confidence_width(
         values1 / lipschitz,
         values2 / lipschitz,
@@ -90,7 +89,14 @@ def _estimate(
         deviations=(distrib1.deviation, distrib2.deviation),
         delta=DELTA,
     )
-    return estimate, width, lipschitz
+    metrics = {
+        "test_dual": dual,
+        "wasserstein_estimate": estimate,
+        "lipschitz_upper_bound": lipschitz,
+    }
+    if width < float("inf"):
+        metrics["wasserstein_lower_bound"] = estimate - width
+    return metrics
 
 
 def _exact(x: Tensor, y: Tensor, exact_points: int, optimum: Optimum | None) -> dict[str, float]:

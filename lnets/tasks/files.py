@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -17,8 +17,6 @@ from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
 from lnets.tasks.outcome import PAUSED_AT
-
-Named = TypeVar("Named")
 
 # Of a weight that training has left in the middle of its drift; a free one's is far larger.
 _ORTHONORMAL = 1.0
@@ -137,8 +135,3 @@ def remove_state(file: Path) -> None:
     """Remove a checkpoint, and what processes that were killed while writing it have left."""
     for left in file.parent.glob(f"{file.stem}.*"):
         left.unlink(missing_ok=True)
-
-
-def below(prefix: str, named: Mapping[str, Named]) -> dict[str, Named]:
-    """What is named with a prefix, without it."""
-    return {k.removeprefix(prefix): value for k, value in named.items() if k.startswith(prefix)}

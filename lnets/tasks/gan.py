@@ -166,7 +166,8 @@ class _Run:
         for k, batch in enumerate(batches[:n], start=1):
             losses.critic.append(self._gan.update_critic(self._images.pixels(batch), noise))
             self._step += 1
-            if self._step % self._spec.critic_steps == 0:
+            # The original counts anew in every epoch.
+            if (k if self._spec.faithful else self._step) % self._spec.critic_steps == 0:
                 losses.generator.append(self._gan.update_generator(self._batch, noise))
             late = self._late(time.perf_counter() - clock)
             if self._step % self._spec.log_every and k < n and not late:
@@ -191,7 +192,7 @@ class _Run:
             self._pictures.draw(self._epoch, self._gan.networks()["generator"])
         if not self._due(self._spec.checkpoint_every):
             return
-        if self._spec.gan_type == "LWGAN":
+        if self._spec.gan_type == "LWGAN" and not self._spec.faithful:
             critic = self._gan.networks()["critic"]
             bound = certify(critic, self._spec.data.image_shape).lipschitz_upper_bound
             self._certified = {"lipschitz_upper_bound": bound}

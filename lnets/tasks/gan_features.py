@@ -29,7 +29,7 @@ class Features:
     """
 
     def __init__(self, spec: GanSpec, weights: Path, device: torch.device) -> None:
-        classification, classifier = trained_classifier(weights)
+        classification, classifier = trained_classifier(weights, "features")
         reason = spec.why_not_from("features", classification)
         if reason is not None:
             raise TrialError(f"features must not be the trial {spec.features}, because {reason}")

@@ -24,8 +24,13 @@ class Outcome:
     it has come to where it was to pause, and can go on from its checkpoint."""
     metrics: dict[str, float]
     """Metrics of the finished trial, or as if it had finished; of a diverged one what it cost."""
-    model: nn.Module
-    """The trained network."""
+    model: nn.Module | None
+    """The trained network; None where nothing is trained."""
+
+    @property
+    def seconds(self) -> float:
+        """Of training; where nothing is trained, of attacks."""
+        return self.metrics.get("train_seconds", self.metrics.get("attack_seconds", 0.0))
 
 
 def evaluated(metrics: dict[str, float], model: nn.Module, paused_at: int | None) -> Outcome:

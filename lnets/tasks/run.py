@@ -1,6 +1,7 @@
 """Run any experiments that can be trained side by side."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import assert_never
 
 import torch
@@ -8,9 +9,11 @@ import torch
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.gan import GanSpec
+from lnets.specs.robustness import RobustnessSpec
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks import classification, gan, wasserstein
 from lnets.tasks.files import NO_FILES, TrialFiles
+from lnets.tasks.memory import PeakMemory
 from lnets.tasks.outcome import Outcome, Report
 
 
@@ -38,7 +41,7 @@ def run_trials(
         report: Receives the learning curves.
         compiled: Whether networks are compiled before they are trained.
         files: Where trials find and put what must outlive them.
-        until: Where to pause, in the unit of `ExperimentSpec.pause_at`; None goes to the end.
+        until: Where to pause, in the unit of `TrainingSpec.pause_at`; None goes to the end.
 
     Returns:
         An outcome for each experiment; none on other processes than the first.
@@ -48,13 +51,29 @@ def run_trials(
     """
     torch.set_num_threads(threads)
     where = torch.device(device)
+    memory = PeakMemory(where)
+    outcomes = _train(experiments, seeds, where, report, compiled, files, until)
+    peak = memory.gib()
+    more = {} if peak is None else {"peak_memory": peak}
+    return [replace(outcome, metrics=outcome.metrics | more) for outcome in outcomes]
+
+
+def _train(
+    experiments: Sequence[AnyExperiment],
+    seeds: Sequence[int],
+    device: torch.device,
+    report: Report,
+    compiled: bool,
+    files: TrialFiles,
+    until: int | None,
+) -> list[Outcome]:
     match experiments[0]:
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
             return wasserstein.train(
                 critics,
                 seeds,
-                device=where,
+                device=device,
                 report=report,
                 compiled=compiled,
                 files=files,
@@ -65,18 +84,23 @@ def run_trials(
             return classification.train(
                 classifiers,
                 seeds,
-                device=where,
+                device=device,
                 report=report,
                 compiled=compiled,
                 files=files,
                 until=until,
             )
+        case RobustnessSpec():
+            from lnets.tasks import robustness  # seconds of imports
+
+            attacked = [e for e in experiments if isinstance(e, RobustnessSpec)]
+            return robustness.evaluate(attacked, seeds, device=device, files=files)
         case GanSpec():
             gans = [e for e in experiments if isinstance(e, GanSpec)]
             return gan.train(
                 gans,
                 seeds,
-                device=where,
+                device=device,
                 report=report,
                 compiled=compiled,
                 files=files,

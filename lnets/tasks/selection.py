@@ -7,12 +7,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lnets.build import below
 from lnets.build.losses import Loss
 from lnets.data.images import ImageData
-from lnets.specs.classification import ClassificationSpec, epsilon_value
+from lnets.specs.classification import ClassificationSpec
+from lnets.specs.epsilons import epsilon_value
 from lnets.tasks import processes
+from lnets.tasks.adversarial import TrainingAttack
 from lnets.tasks.certified import certified_accuracy, validate
-from lnets.tasks.files import below
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class Selection:
             return {}
         selection, best = self._spec.selection, self.kept.get(index)
         figures = processes.of_first(validate, model, self._images, self._loss)
+        if self._spec.adversarial is not None:
+            attack = TrainingAttack(self._spec.adversarial, self._spec.lipschitz_constant())
+            found = processes.of_first(attack.accuracy, model, self._images)
+            figures["validation_adversarial_accuracy"] = found
         figures |= {"epoch": float(epoch)}
         if not all(map(math.isfinite, figures.values())):
             return figures

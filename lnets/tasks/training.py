@@ -7,13 +7,12 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from lnets.build import build_optimizer, build_projections, build_schedule
+from lnets.build import below, build_optimizer, build_schedule
+from lnets.nn import ProjectionSchedule
 from lnets.nn.fused import Replicas
 from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.optim import OptimSpec
-from lnets.specs.projections import EpochProjectionSpec, UpdateProjectionSpec
 from lnets.tasks import processes
-from lnets.tasks.files import below
 
 TrainingState: TypeAlias = tuple[dict[str, Tensor], dict[str, float]]
 """Tensors and numbers of a network in training, by name."""
@@ -30,8 +29,7 @@ class Training:
     Args:
         models: The networks, on the device where they are to train.
         optims: How each is trained; they differ in learning rate, weight decay and clipping only.
-        per_update_proj: How raw weights are projected after each update.
-        per_epoch_proj: How raw weights are projected at the start of epochs.
+        projections: How raw weights are projected, after updates and at the start of epochs.
         steps: Of the whole training, for schedules that end with it.
         compiled: Whether the networks are compiled.
     """
@@ -41,15 +39,14 @@ class Training:
         models: Sequence[nn.Module],
         optims: Sequence[OptimSpec],
         *,
-        per_update_proj: UpdateProjectionSpec | None,
-        per_epoch_proj: EpochProjectionSpec | None,
+        projections: ProjectionSchedule,
         steps: int,
         compiled: bool,
     ) -> None:
         self.replicas = Replicas(models, compiled=compiled)
         self.optimizer = build_optimizer(optims, self.replicas)
         self.schedule = build_schedule(optims[0].schedule, self.optimizer, steps)
-        self._projections = build_projections(per_update_proj, per_epoch_proj)
+        self._projections = projections
         norms = torch.tensor([[optim.max_grad_norm or math.inf] for optim in optims])
         norms = norms.to(self.replicas.rows.device)
         self._max_norms = norms if norms.isfinite().any() else None

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import build_critic, build_distribution
+from lnets.build import build_critic, build_distribution, build_projections
 from lnets.data.distributions import Distribution
 from lnets.errors import TrialError
 from lnets.functional.transport import check_memory
@@ -85,6 +85,7 @@ def train(
         if is_finite(critic) and i in run.alive:
             held_out = Generator(device).manual_seed(stream_seed(seed, "held out"))
             bounds = evaluate(critic, *distribs, spec.test_sample_size, spec.exact_points, held_out)
+            bounds = {name: value for name, value in bounds.items() if name in spec.metrics}
         if bounds and all(math.isfinite(value) for value in bounds.values()):
             outcomes.append(evaluated(bounds | cost, critic, paused_at))
         else:
@@ -107,13 +108,13 @@ class _Run:
         critics = []
         for spec, seed in zip(specs, seeds, strict=True):
             torch.manual_seed(seed)
-            critics.append(build_critic(spec.model, spec.distrib1.shape).to(device))
+            critic = build_critic(spec.model, spec.distrib1.shape, faithful=spec.faithful)
+            critics.append(critic.to(device))
         self._spec = spec = specs[0]
         self._training = Training(
             critics,
             [spec.optim for spec in specs],
-            per_update_proj=spec.per_update_proj,
-            per_epoch_proj=spec.per_epoch_proj,
+            projections=build_projections(spec),
             steps=spec.steps,
             compiled=compiled,
         )

@@ -85,3 +85,12 @@ def test_every_image_has_its_own_label_after_augmentation() -> None:
     assert torch.equal((pixels.amax(dim=(1, 2, 3)) * 255).long(), index)
     again, _ = splits.training_batch(index, generator())
     assert torch.equal(pixels, again)
+
+
+def test_some_images_are_spread_over_all() -> None:
+    """Sorted by class, as some data sets are."""
+    data = ImageData("x", torch.zeros(10, 1, 2, 2), torch.arange(10) // 2, 5)
+    assert data.spread(5).labels.tolist() == [0, 1, 2, 3, 4]
+    assert data.spread(3).labels.tolist() == [0, 1, 3]
+    for every in (None, 10, 11):
+        assert data.spread(every) is data

@@ -13,9 +13,11 @@ from lnets.nn import (
     GroupSort,
     Householder,
     ImageShape,
+    LipschitzResidual,
     Maxout,
     NActivation,
     Scale,
+    certify,
 )
 
 
@@ -88,6 +90,30 @@ def test_maxout_narrows_the_next_layer() -> None:
     widths = [(m.in_features, m.out_features) for m in model if isinstance(m, nn.Linear)]
     assert widths == [(3, 6), (2, 8), (4, 1)]
     assert model(torch.randn(5, 3)).shape == (5, 1)
+
+
+def test_layers_as_wide_as_their_inputs_are_blocks_of_sums() -> None:
+    def make(alpha: float | None) -> FullyConnected:
+        torch.manual_seed(0)
+        return FullyConnected(
+            3, [4, 4, 6, 6, 1], linear=BjorckLinear, activation=lambda _: GroupSort(2), alpha=alpha
+        ).double()
+
+    model, plain = make(0.5), make(None)
+    assert [type(m) for m in model].count(LipschitzResidual) == 2
+    linears = [m for m in plain if isinstance(m, BjorckLinear)]
+    sort, x = GroupSort(2), torch.randn(7, 3, dtype=torch.float64)
+    h = sort(linears[0](x))
+    h = (h + sort(linears[1](h))) / 2
+    h = sort(linears[2](h))
+    h = (h + sort(linears[3](h))) / 2
+    assert torch.allclose(model(x), linears[4](h))
+    assert torch.allclose(make(1.0)(x), plain(x))
+    assert certify(model.eval(), (3,)).lipschitz_upper_bound == pytest.approx(1)
+    with pytest.raises(ValueError, match="`l_constant` must be 1 where there is an `alpha`"):
+        FullyConnected(
+            2, [2, 1], linear=nn.Linear, activation=lambda _: nn.ReLU(), alpha=0.5, l_constant=2.0
+        )
 
 
 def test_grids_are_flattened() -> None:

@@ -1,5 +1,6 @@
 """Every kind of picture is drawn from data as tasks leave them."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from lnets.results.curve_plots import draw_learning_curves, draw_singular_values
 from lnets.results.landscape_plots import Landscape, draw_landscapes
 from lnets.results.plots import DrawnTrial, draw_trial
 from lnets.results.records import CurvePoint
+from lnets.results.robustness_plots import draw_robustness
 
 LINE = {"type": "line"}
 PLANE = {"type": "plane", "fig_types": ["contourf"], "elev": [90], "azim": [0]}
@@ -136,6 +138,68 @@ def test_learning_curves_share_panels_by_kind(tmp_path: Path) -> None:
     (one,) = draw_learning_curves(points(train_loss=[1]), "a trial", tmp_path / "one")
     assert pixels(found).shape[1] > pixels(one).shape[1]
     assert list(draw_learning_curves(points(epoch=[1]), "a trial", tmp_path)) == []
+
+
+def attacked(folder: Path, *, channels: int = 1, certified: bool = True, turned: int = 3) -> None:
+    """What attacks have left, as a task would write it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shape, random = (channels, 4, 4), np.random.default_rng(0)
+    reason = None if certified else "the classifier is certified in l2, and attacked in linf"
+    notes = {"norm": "linf", "images": 5, "why_not_certified": reason, "failures": {"pgd": {}}}
+    (folder / "robustness.json").write_text(json.dumps(notes))
+    np.savez(
+        folder / "robustness.npz",
+        epsilon=np.array([0.1, 0.2, 0.3]),
+        clean_accuracy=np.array(0.8),
+        adversarial_accuracy=np.array([0.6, np.nan, 0.2]),
+        certified_accuracy=np.array([0.4, 0.2, 0.0]) if certified else np.full(3, np.nan),
+        certified_radius=np.linspace(0, 0.25, 5) if certified else np.full(5, np.nan),
+        pgd_accuracy=np.array([0.6, np.nan, 0.2]),
+        pgd_distance=np.ones(5),
+    )
+    images = random.random((turned, *shape))
+    np.savez(
+        folder / "gallery.npz",
+        clean=images,
+        perturbation=images - 0.5,
+        adversarial=images,
+        label=np.arange(turned),
+        prediction=np.arange(turned),
+        adversarial_prediction=np.arange(turned) + 1,
+        distance=np.ones(turned),
+        attack=np.full(turned, "pgd"),
+    )
+    gradients = random.standard_normal((2, 3, *shape))
+    np.savez(
+        folder / "input_gradients.npz",
+        image=random.random((2, *shape)),
+        label=np.arange(2),
+        gradient=gradients,
+    )
+    np.savez(folder / "jacobians.npz", singular_values=-np.sort(-random.random((6, 3))))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("certified", [True, False])
+def test_attacks_are_drawn(tmp_path: Path, channels: int, certified: bool) -> None:
+    attacked(tmp_path, channels=channels, certified=certified)
+    found = list(draw_robustness(tmp_path, "a trial", tmp_path / "figures"))
+    assert [file.name for file in found] == [
+        "accuracy_epsilon.png",
+        "gallery.png",
+        "input_gradients.png",
+        "jacobians.png",
+    ]
+    for file in found:
+        assert len(np.unique(pixels(file).reshape(-1, 4), axis=0)) > 30
+
+
+def test_without_an_image_turned_there_is_no_gallery(tmp_path: Path) -> None:
+    attacked(tmp_path, turned=0)
+    found = list(draw_robustness(tmp_path, "a trial", tmp_path))
+    assert "gallery.png" not in [file.name for file in found]
+    assert len(found) == 3
+    assert list(draw_robustness(tmp_path / "nothing", "a trial", tmp_path)) == []
 
 
 def test_a_trial_is_drawn_whole_and_named(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lnets.specs.classification import ClassificationSpec, epsilon_value
+from lnets.specs.classification import ClassificationSpec
+from lnets.specs.epsilons import epsilon_value
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.metrics import CLASSIFICATION, VALIDATION, find_metric
 from lnets.specs.wording import worded
@@ -143,10 +144,11 @@ def test_epsilons_are_named_as_they_are_written() -> None:
 
 def test_metrics_are_those_that_there_are_images_for() -> None:
     everything = set(CLASSIFICATION) | set(VALIDATION)
-    certified = "validation_certified_accuracy"
+    certified, attacked = "validation_certified_accuracy", "validation_adversarial_accuracy"
     found = {name for name in read().metrics if "@" not in name}
-    assert found == everything - {certified}
+    assert found == everything - {certified, attacked}
     assert certified in read(selection={"metric": certified}).metrics
+    assert attacked in read(adversarial={"epsilon": 0.1}).metrics
     without = set(read(data={"split": WITHOUT_VALIDATION}).metrics)
     assert not without & set(VALIDATION)
 

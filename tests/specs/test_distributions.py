@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,10 +20,13 @@ GAUSSIAN = {"type": "gaussian", "dim": 3}
 IMAGES = {"type": "image_samples", "dataset": "mnist_5k"}
 
 
+POINTS = np.arange(12.0).reshape(4, 3)
+
+
 @pytest.fixture
 def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("LNETS_DATA", str(tmp_path))
-    (tmp_path / "some.npy").write_bytes(b"some points")
+    np.save(tmp_path / "some.npy", POINTS)
     return {"type": "point_cloud", "path": "some.npy", "dim": 3}
 
 
@@ -72,10 +76,10 @@ def test_what_cannot_be_is_refused(data: dict[str, Any], parts: list[str]) -> No
 
 def test_the_content_of_a_file_is_part_of_the_spec(cloud: dict[str, Any], tmp_path: Path) -> None:
     spec = read(cloud)
-    assert spec.sha256 == hashlib.sha256(b"some points").hexdigest()
+    assert spec.sha256 == hashlib.sha256((tmp_path / "some.npy").read_bytes()).hexdigest()
     assert spec.file == tmp_path / "some.npy"
     assert ADAPTER.validate_json(spec.model_dump_json()) == spec
-    (tmp_path / "some.npy").write_bytes(b"others")
+    np.save(tmp_path / "some.npy", POINTS + 1)
     (message,) = mistakes(json.loads(spec.model_dump_json()))
     assert message.startswith("sha256 must be that of the content of `path`, ")
     assert read(cloud).model_dump_json() != spec.model_dump_json()
@@ -133,11 +137,11 @@ def test_a_file_of_points_cannot_be_on_both_sides(
     tiny: dict[str, Any], cloud: dict[str, Any], tmp_path: Path
 ) -> None:
     other = {**cloud, "path": "copy.npy"}
-    (tmp_path / "copy.npy").write_bytes(b"some points")
+    np.save(tmp_path / "copy.npy", POINTS)
     (message,) = mistakes(pair(tiny, cloud, other), WassersteinSpec)
     assert message.startswith("distrib2 must have other points than distrib1")
     assert "copy.npy" in message
-    (tmp_path / "copy.npy").write_bytes(b"other points")
+    np.save(tmp_path / "copy.npy", POINTS + 1)
     WassersteinSpec.model_validate_json(json.dumps(pair(tiny, cloud, other)))
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import os
 import random
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,17 @@ from typing import Any
 import psutil
 import pytest
 
+from lnets.results.lineage import describe_trial, trial_text
+from lnets.results.query import connect
 from lnets.results.records import Ended
+from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import make_table
 from lnets.specs.load import load_sweep
 from lnets.specs.sweep import SweepSpec
+from lnets.sweep.answers import compare_of
 from lnets.sweep.driver import missing, submit
+from lnets.sweep.history import collect_garbage
 from lnets.sweep.messages import Result
 from lnets.sweep.overview import status_of
 from lnets.sweep.plan import Plan, Skipped, expected_seconds, make_plan
@@ -185,17 +192,57 @@ def test_tables_show_names_and_no_needs(tuning: dict[str, Any], store: Store) ->
     plan = plan_of(tuning)
     run(plan, store)
     layout = plan.sweep.table_layout()
-    table = make_table(store, [plan.as_trials()], layout)
+    table = make_table(Selected.of(connect(store), [plan.as_trials()]), layout)
     assert [cell.row for cell in table.cells] == [{"init_from": "first"}, {"init_from": "second"}]
     assert (table.sweeps[0].trials, table.sweeps[0].completed) == (2, 2)
     tuning["needs"]["first"]["seed"] = 1
     other = plan_of(tuning, name="other")
     run(other, store)
-    both = make_table(store, [plan.as_trials(), other.as_trials()], layout)
+    sweeps = [plan.as_trials(), other.as_trials()]
+    both = make_table(Selected.of(connect(store), sweeps), layout)
     names = [
         f"{name} ({sweep.needs[name][:12]})" for sweep in (plan, other) for name in sweep.needs
     ]
     assert [cell.row["init_from"] for cell in both.cells] == names
+
+
+def test_comparisons_show_names(tuning: dict[str, Any], store: Store) -> None:
+    plan = plan_of(tuning)
+    run(plan, store)
+    first, second = (trial.config_key[:12] for trial in plan.trials)
+    sides = compare_of(store, [first, second], [])
+    assert sides.configurations == {"init_from": (("first",), ("second",))}
+    tuning["needs"]["first"]["seed"] = 1
+    run(plan_of(tuning, name="other"), store)
+    found = compare_of(store, ["tuning", "other"], []).configurations["init_from"]
+    assert all("first (" in shown or "second (" in shown for side in found for shown in side)
+
+
+def test_a_needed_trial_tells_what_needs_it(tuning: dict[str, Any], store: Store) -> None:
+    plan = plan_of(tuning, search={"init_from": [None, "second"]})
+    run(plan, store)
+    first, second = (describe_trial(store, plan.needs[name]) for name in ("first", "second"))
+    sweep = f"tuning ({plan.sweep_id})"
+    assert (first["sweeps"], first["needed_by"]) == ([sweep], [f"{sweep} as first"])
+    assert (second["sweeps"], second["needed_by"]) == ([], [f"{sweep} as second"])
+    assert f"needed by      {sweep} as second" in trial_text(second)
+
+
+def test_what_a_kept_sweep_needs_is_no_garbage(tuning: dict[str, Any], store: Store) -> None:
+    """Although the sweep that it is a trial of is dropped."""
+    long_ago = time.time() - 7200
+    plan = plan_of(tuning)
+    source = {"name": "source", "experiment": tuning["needs"]["first"]["experiment"], "seeds": 2}
+    run(plan_of(source), store)
+    run(plan, store)
+    for path in (store.root / "artifacts").rglob("*"):
+        os.utime(path, (long_ago, long_ago))
+    first, other = (trial.trial_key for trial in plan_of(source).trials)
+    assert plan.needs["first"] == first
+    found = {one.path.name for one in collect_garbage(store, ["source"], really=True)}
+    assert found == {other}
+    found = {one.path.name for one in collect_garbage(store, ["source", "tuning"], really=False)}
+    assert found == {trial.trial_key for trial in plan.everything}
 
 
 def test_a_trial_waits_for_nothing_but_its_needs(tuning: dict[str, Any], store: Store) -> None:

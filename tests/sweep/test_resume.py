@@ -23,7 +23,7 @@ from lnets.sweep.runner import CHECKPOINT, InProcessRunner, Runner
 from lnets.tasks.files import load_state, save_state
 from tests.conftest import CLASSIFIER, wait_for
 
-TIMES = ("train_seconds", "steps_per_second", "images_per_second")
+TIMES = ("train_seconds", "steps_per_second", "images_per_second", "peak_memory")
 SPENT = 1e6
 Write = Callable[..., Path]
 

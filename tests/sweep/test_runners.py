@@ -26,7 +26,7 @@ from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
 from tests.conftest import wait_for
 
-TIMES = ("train_seconds", "steps_per_second")
+TIMES = ("train_seconds", "steps_per_second", "peak_memory")
 
 
 def sweep(data: dict[str, Any], **changes: Any) -> SweepSpec:

@@ -16,7 +16,7 @@ def _metrics(experiment: WassersteinSpec, count: int, *, compiled: bool) -> list
         report=lambda trial, step, metrics: None,
         compiled=compiled,
     )
-    timed = ("train_seconds", "steps_per_second")
+    timed = ("train_seconds", "steps_per_second", "peak_memory")
     return [{k: v for k, v in o.metrics.items() if k not in timed} for o in outcomes]
 
 

@@ -14,7 +14,7 @@ from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trials
 from tests.conftest import CLASSIFIER
 
-TIMES = ("train_seconds", "steps_per_second", "images_per_second")
+TIMES = ("train_seconds", "steps_per_second", "images_per_second", "peak_memory")
 ONE_STEP = {"split": {"type": "per_class", "train": 7, "validation": 1}}
 FEW = {"split": {"type": "per_class", "train": 20, "validation": 10}}
 BJORCK = {"type": "bjorck", "bjorck_iter": 3}

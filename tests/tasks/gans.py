@@ -48,7 +48,7 @@ LIPSCHITZ = CRITIC | {
     "linear": {"type": "orthogonal"},
 }
 NORMALIZED = CRITIC | {"batch_norm": True}
-TIMES = ("seconds", "per_second", "seconds_per_epoch")
+TIMES = ("seconds", "per_second", "seconds_per_epoch", "peak_memory")
 
 
 def data_of(gan_type: str, **changes: Any) -> dict[str, Any]:

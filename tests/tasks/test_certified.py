@@ -11,9 +11,10 @@ from lnets.data.images import ImageData
 from lnets.functional.margins import certified_radius, margins
 from lnets.nn import LeNet, LipschitzResNet, certify, evaluate_with_error
 from lnets.nn.certificate import Norm
-from lnets.specs.classification import epsilon_value
+from lnets.specs.epsilons import epsilon_value
 from lnets.tasks import certified
-from lnets.tasks.certified import certified_accuracy, evaluate, validate
+from lnets.tasks.attacks.pgd import strongest
+from lnets.tasks.certified import certified_accuracy, certify_images, evaluate, validate
 from tests.tasks.digits import FEW, outcome, spec
 
 RESTARTS, STEPS = 4, 20
@@ -88,34 +89,19 @@ def radii(trained: Trained) -> Tensor:
 
 
 def attack(model: nn.Module, x: Tensor, labels: Tensor, radius: Tensor, norm: Norm) -> Tensor:
-    """Where an attack by projected gradients, from many places inside the ball, succeeds."""
-    radius = radius.view(-1, *[1] * (x.ndim - 1))
-    broken = torch.zeros(len(x), dtype=torch.bool)
-    # Convolutions take thirty times as long.
-    for restart in range(2 if isinstance(model, (LeNet, LipschitzResNet)) else RESTARTS):
-        generator = torch.Generator().manual_seed(restart)
-        noise = torch.randn(x.shape, dtype=x.dtype, generator=generator)
-        moved = _inside(noise * radius, radius, norm) * (restart > 0)
-        for step in range(STEPS + 1):  # the last is not moved from, only looked at
-            margin = margins(model(x + moved.requires_grad_()), labels)
-            broken |= margin.detach() <= 0
-            (gradient,) = torch.autograd.grad(margin.sum(), moved)
-            length = radius * 0.5 * (1 - step / STEPS)
-            moved = _inside(moved.detach() - length * _direction(gradient, norm), radius, norm)
-    return broken
-
-
-def _direction(gradient: Tensor, norm: Norm) -> Tensor:
-    if norm == "linf":
-        return gradient.sign()
-    return gradient / gradient.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
-
-
-def _inside(moved: Tensor, radius: Tensor, norm: Norm) -> Tensor:
-    if norm == "linf":
-        return torch.minimum(torch.maximum(moved, -radius), radius)
-    lengths = moved.flatten(1).norm(dim=1).clamp_min(1e-30).view(-1, 1, 1, 1)
-    return moved * (radius / lengths).clamp_max(1)
+    """Where a search from many places inside the ball finds another class."""
+    moved = strongest(
+        model,
+        x,
+        labels,
+        radius,
+        norm=norm,
+        steps=STEPS,
+        # Convolutions take thirty times as long.
+        restarts=2 if isinstance(model, (LeNet, LipschitzResNet)) else RESTARTS,
+        generator=torch.Generator().manual_seed(0),
+    )
+    return margins(model(moved), labels) <= 0
 
 
 def test_no_attack_inside_the_certified_radius_succeeds(trained: Trained) -> None:
@@ -156,7 +142,8 @@ def test_nothing_but_what_is_clean_is_certified_at_nothing(trained: Trained) -> 
         patch.setattr(certified, "_THROUGHPUT_SECONDS", 0.0)
         patch.setattr(certified, "_STARTS", 2)
         model = trained.model.float()
-        found = evaluate(model, trained.test, loss, norm=trained.norm, epsilons={"0": 1e-12})
+        proven = certify_images(model, trained.test, trained.norm)
+        found = evaluate(model, trained.test, loss, proven, epsilons={"0": 1e-12})
     assert found["certified_accuracy@0"] == found["clean_accuracy"]
     validated = validate(model, trained.test, loss)
     # In float32 an image at a border may fall on the other side.

@@ -230,7 +230,7 @@ def test_what_diverges_is_told_and_disturbs_no_other() -> None:
     bad = spec(**common, optim={"type": "sgd", "lr": 1e3})
     ended, curves = together([good, bad, good], [0, 1, 2])
     assert [one.status for one in ended] == ["completed", "diverged", "completed"]
-    assert set(ended[1].metrics) == {"train_seconds", "steps_per_second"}
+    assert set(ended[1].metrics) == {"train_seconds", "steps_per_second", "peak_memory"}
     assert len(curves[1]) < len(curves[0])
     alone, _ = outcome(good, 2)
     assert ended[2].metrics["mean_margin"] == pytest.approx(alone.metrics["mean_margin"], abs=1e-3)

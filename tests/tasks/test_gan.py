@@ -165,7 +165,8 @@ def test_what_diverges_is_told(gan_type: str, tmp_path: Path) -> None:
         experiment = spec(gan_type, generator_optim={"type": "sgd", "lr": 1e3, "weight_decay": 1e3})
     ended, curve = outcome(experiment, files=files_in(tmp_path))
     assert ended.status == "diverged"
-    assert set(ended.metrics) == {"train_seconds", "seconds_per_epoch", "steps_per_second"}
+    timed = {"train_seconds", "seconds_per_epoch", "steps_per_second", "peak_memory"}
+    assert set(ended.metrics) == timed
     assert all(math.isfinite(v) for _, metrics in curve for v in metrics.values())
 
 

@@ -118,11 +118,12 @@ def assert_equal_but_for_rounding(found: Ended, expected: tuple[Outcome, Curve])
         {"data": {"augment": {"crop_padding": 1, "flip": True}}, "selection": {}},
         {"batch_size": 63, "optim": {"max_grad_norm": 0.05}},
         {"model": RESNET, "data": FEW},
+        {"data": FEW, "adversarial": {"norm": "l2", "epsilon": 0.3, "steps": 2}},
         {"model": {"linear": BJORCK}, "data": FEW, "loss": {"type": "multi_margin", "margin": 0.5},
          "selection": {"metric": "validation_certified_accuracy", "patience": 1},
          "finetune": {"epochs": 1, "lr": 0.001, "bjorck_iter": 12}},
     ],
-    ids=["augmented", "odd", "convolutions", "finetuned"],
+    ids=["augmented", "odd", "convolutions", "attacked", "finetuned"],
 )  # fmt: skip
 def test_two_have_the_numbers_of_one(changes: dict[str, Any], together: Together) -> None:
     experiment = spec(**{"epochs": 2, "log_every": 7, **changes})

@@ -38,7 +38,11 @@ def outcome(experiment: WassersteinSpec, seed: int = 0) -> tuple[Outcome, list[A
 
 
 def without_times(metrics: dict[str, float]) -> dict[str, float]:
-    return {k: v for k, v in metrics.items() if k not in ("train_seconds", "steps_per_second")}
+    return {
+        k: v
+        for k, v in metrics.items()
+        if k not in ("train_seconds", "steps_per_second", "peak_memory")
+    }
 
 
 def test_it_reports_what_it_declares(tiny: dict[str, Any]) -> None:
@@ -108,7 +112,7 @@ def test_a_critic_that_overflows_has_diverged(tiny: dict[str, Any]) -> None:
     ended, _ = outcome(spec(tiny, **both, steps=2, batch_size=8, optim={"type": "sgd", "lr": 1}))
     assert all(torch.isfinite(p).all() for p in ended.model.parameters())
     assert ended.status == "diverged"
-    assert set(ended.metrics) == {"train_seconds", "steps_per_second"}
+    assert set(ended.metrics) == {"train_seconds", "steps_per_second", "peak_memory"}
 
 
 def test_grids_and_empty_dimensions_keep_every_number(tiny: dict[str, Any]) -> None:
@@ -122,7 +126,7 @@ def test_a_run_that_explodes_ends_as_diverged(tiny: dict[str, Any]) -> None:
     tiny["experiment"]["model"]["linear"] = {"type": "standard"}
     ended, curve = outcome(spec(tiny, optim={"type": "sgd", "lr": 1000.0}, steps=200))
     assert ended.status == "diverged"
-    assert set(ended.metrics) == {"train_seconds", "steps_per_second"}
+    assert set(ended.metrics) == {"train_seconds", "steps_per_second", "peak_memory"}
     assert all(math.isfinite(point["train_dual"]) for _, point in curve)
 
 
@@ -368,7 +372,7 @@ def test_one_that_diverges_disturbs_no_other(tiny: dict[str, Any]) -> None:
         assert without_times(ended[i].metrics) == pytest.approx(
             without_times(expected[j].metrics), abs=1e-5
         )
-    assert set(ended[1].metrics) == {"train_seconds", "steps_per_second"}
+    assert set(ended[1].metrics) == {"train_seconds", "steps_per_second", "peak_memory"}
     ended, _ = together([bad, bad], [0, 1])
     assert [one.status for one in ended] == ["diverged", "diverged"]
 

@@ -6,13 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
+from pydantic import ValidationError
 
-from lnets.data.point_clouds import read_points
 from lnets.errors import DataError
+from lnets.specs.point_cloud import PointCloudSpec
+from lnets.specs.points import read_points
 
 
-def read(file: Path, **changes: Any) -> torch.Tensor:
+def read(file: Path, **changes: Any) -> np.ndarray:
     return read_points(file, **{"dim": 3, "support": None, "sha256": None, **changes})
 
 
@@ -30,8 +31,8 @@ def test_points_are_read_as_they_are(tmp_path: Path, name: str, dtype: str) -> N
     points = np.random.default_rng(0).uniform(0, 200, size=(9, 3)).astype(dtype)
     file = write(tmp_path / name, points)
     found = read(file, sha256=hashlib.sha256(file.read_bytes()).hexdigest(), support=(0, 200))
-    assert found.dtype == torch.float64
-    assert torch.equal(found, torch.from_numpy(points.astype(np.float64)))
+    assert found.dtype == np.float64
+    assert np.array_equal(found, points.astype(np.float64))
 
 
 POINTS = np.arange(12.0).reshape(4, 3)
@@ -57,6 +58,10 @@ def test_what_is_wrong_with_points_is_said(
     with pytest.raises(DataError, match=rule) as caught:
         read(file, **changes)
     assert str(file) in str(caught.value)
+    if "sha256" not in changes:
+        spec = {"type": "point_cloud", "path": str(file), "dim": 3, **changes}
+        with pytest.raises(ValidationError, match=rule):
+            PointCloudSpec.model_validate(spec)
 
 
 def test_what_is_no_matrix_of_numbers_is_refused(tmp_path: Path) -> None:

@@ -5,9 +5,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float64
-from torch import Tensor
 
 from lnets.errors import DataError
 
@@ -16,7 +13,7 @@ _LEAST = 4
 
 def read_points(
     file: Path, *, dim: int, support: tuple[float, float] | None, sha256: str | None
-) -> Float64[Tensor, "n dim"]:
+) -> np.ndarray:
     """The points of a file, one per row.
 
     Args:
@@ -24,6 +21,9 @@ def read_points(
         dim: How many numbers a point has.
         support: Smallest and largest coordinate that there can be; None if unknown.
         sha256: Of the file that is meant; None takes any.
+
+    Returns:
+        n × dim, float64.
 
     Raises:
         DataError: If the file is not there, is another one, is damaged, or holds something else:
@@ -51,7 +51,7 @@ def read_points(
     problem = _problem(points, dim, support)
     if problem is not None:
         raise DataError(f"{file}: {problem}")
-    return torch.from_numpy(points.astype(np.float64))
+    return points.astype(np.float64)
 
 
 def _parse_npy(content: bytes) -> np.ndarray:

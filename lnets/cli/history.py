@@ -1,0 +1,92 @@
+"""Commands about a store and its history: each parses, calls one function, and prints."""
+
+from typing import Annotated
+
+import typer
+
+from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.output import print_json, print_rows
+
+
+@app.command("list")
+def list_sweeps(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """List the sweeps of a store: state, best result, seconds of training, age.
+
+    Example: lnets-sweep list
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.history import brief, sweep_rows
+
+    rows = sweep_rows(Store(store))
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_rows([brief(row) for row in rows], as_json)
+    else:
+        typer.echo("no sweeps yet", err=True)
+
+
+@app.command()
+def status(
+    sweep: Annotated[str | None, typer.Argument(help="Name, id or file; all if left out.")] = None,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far sweeps are, what runs now, and why trials failed.
+
+    Example: lnets-sweep status absolute_value
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.overview import status_of
+
+    shown = status_of(Store(store), sweep)
+    if as_json:
+        print_json([one.to_json() for one in shown])
+    else:
+        typer.echo("\n\n".join(one.to_text() for one in shown) or "no sweeps yet")
+
+
+@app.command()
+def show(
+    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="How its key begins.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything known of a trial: metrics, configuration, lineage, files.
+
+    Example: lnets-sweep show 3f2a91c0
+    """
+    from lnets.results.lineage import describe_trial, trial_text
+    from lnets.results.store import Store
+
+    found = describe_trial(Store(store), trial)
+    if as_json:
+        print_json(found)
+    else:
+        typer.echo(trial_text(found))
+
+
+@app.command()
+def gc(
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SWEEP", help="A sweep whose trials' files may go; repeatable."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove; else they are only listed.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """List, or remove, files that no kept sweep uses; rows always stay.
+
+    Example: lnets-sweep gc --drop old_idea --yes
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.history import collect_garbage
+
+    found = collect_garbage(Store(store), drop or [], really=yes)
+    rows = [{"path": str(one.path), "bytes": one.size, "reason": one.reason} for one in found]
+    if rows or as_json:
+        print_rows(rows, as_json)
+    total = sum(one.size for one in found) / 2**20
+    done = "are removed" if yes else "can be removed with --yes"
+    typer.echo(f"{len(found)} files and folders, {total:.1f} MiB, {done}", err=True)

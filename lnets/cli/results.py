@@ -1,0 +1,152 @@
+"""Commands that answer from results: each parses, calls one function, and prints."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.output import print_json, print_parts, print_rows, print_table
+
+Test = Annotated[
+    Literal["wilcoxon", "permutation"],
+    typer.Option(help="By ranks, or by the values themselves."),
+]
+
+
+@app.command()
+def table(
+    sweeps: Annotated[
+        list[str], typer.Argument(metavar="SWEEP…", help="Names or ids in the store, or files.")
+    ],
+    store: StoreOption = DEFAULT_STORE,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Configuration paths, or `sweep`, that name the rows, by commas."),
+    ] = None,
+    columns: Annotated[str | None, typer.Option(help="The same for columns, by commas.")] = None,
+    values: Annotated[str | None, typer.Option(help="Metrics, by commas.")] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(metavar="SQL", help="Keep trials where this holds: optim.lr < 0.1."),
+    ] = None,
+    kind: Annotated[
+        Literal["wasserstein", "robustness", "speed", "pareto"] | None,
+        typer.Option(help="A ready-made table."),
+    ] = None,
+    test: Test = "wilcoxon",
+    format_: Annotated[
+        Literal["terminal", "markdown", "latex", "csv", "json", "html"],
+        typer.Option("--format", help="Of what is printed."),
+    ] = "terminal",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the configurations of sweeps: means and 95% intervals over seeds.
+
+    Example: lnets-sweep table absolute_value --where "model.activation != 'relu'" --format latex
+    """
+    from lnets.results.store import Store
+    from lnets.sweep.answers import table_of
+
+    made = table_of(
+        Store(store),
+        sweeps,
+        rows=rows,
+        columns=columns,
+        values=values,
+        where=where,
+        kind=kind,
+        test=test,
+    )
+    title = ", ".join(dict.fromkeys(counts.name for counts in made.sweeps))
+    print_table(made, title, "json" if as_json else format_)
+
+
+@app.command()
+def compare(
+    sides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="A B", help="Sweeps, or how configuration keys begin."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SQL", help="Trials where this holds are a side; repeatable."),
+    ] = None,
+    store: StoreOption = DEFAULT_STORE,
+    test: Test = "wilcoxon",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two configurations, or two sweeps: what differs, and by how much.
+
+    Example: lnets-sweep compare --where "model.activation = 'maxmin'" --where "optim.lr < 0.1"
+    """
+    from lnets.results.comparison_text import comparison_text
+    from lnets.results.store import Store
+    from lnets.sweep.answers import compare_of
+
+    found = compare_of(Store(store), sides or [], where or [], test)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_parts(comparison_text(found))
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(metavar="A", help="A sweep's name, id or file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another; or both files of experiments.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the fields in which two specs differ, defaults filled in.
+
+    Example: lnets-sweep diff sweeps/certified_l2.yaml certified_l2
+    """
+    from lnets.results.rendering import value_text
+    from lnets.sweep.answers import diff_of
+
+    found = diff_of(store, a, b)
+    rows = [{"path": path, "a": left, "b": right} for path, (left, right) in found.items()]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        print_rows([{name: value_text(v) for name, v in row.items()} for row in rows], False)
+    else:
+        typer.echo("no field differs", err=True)
+
+
+@app.command()
+def query(
+    sql: Annotated[str, typer.Argument(help="One SELECT over trials, attempts, curves, sweeps.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the store in SQL; configuration paths and metrics are columns.
+
+    Example: lnets-sweep query 'SELECT "model.activation", max(tightness) FROM trials GROUP BY 1'
+    """
+    from lnets.results.query import run_query
+    from lnets.results.store import Store
+
+    names, found = run_query(Store(store), sql)
+    rows = [dict(zip(names, row, strict=True)) for row in found]
+    if rows or as_json:
+        print_rows(rows, as_json)
+    else:
+        typer.echo("no rows", err=True)
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to: *.parquet or *.csv.")],
+    sql: Annotated[str, typer.Option(help="One SELECT.")] = "SELECT * FROM trials",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Write trials, with configuration paths and metrics as columns, into a file.
+
+    Example: lnets-sweep export trials.parquet
+    """
+    from lnets.results.query import export as write
+    from lnets.results.store import Store
+
+    typer.echo(f"wrote {write(Store(store), file, sql)} rows into {file}", err=True)

@@ -1,0 +1,1 @@
+"""Configuration files of the original LNets code, as experiments."""
