@@ -136,16 +136,6 @@ class ClassificationSpec(TrainingSpec):
         return named_epsilons([*self.certificate.epsilons, *attacked])
 
     @property
-    def length(self) -> int:
-        """Of the training."""
-        return self.epochs
-
-    @property
-    def pause_unit(self) -> int:
-        """An epoch."""
-        return 1
-
-    @property
     def input_batch(self) -> Shape:
         """Images of a step."""
         return self.batch_size, *self.data.image_shape

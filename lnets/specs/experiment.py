@@ -60,7 +60,7 @@ class TrainingSpec(ExperimentSpec):
     """What the experiments have that train a network."""
 
     unit: ClassVar[str] = "epochs"
-    """In what the training's length is counted."""
+    """In what the training's length is counted; the field that has it."""
     pauses_together: ClassVar[bool] = False
     """Whether trials that are trained together can pause."""
 
@@ -107,14 +107,15 @@ class TrainingSpec(ExperimentSpec):
         """Shape of what the model is given in a training step."""
 
     @property
-    @abstractmethod
     def length(self) -> int:
         """Of the training, in its unit."""
+        length: int = getattr(self, self.unit)
+        return length
 
     @property
-    @abstractmethod
     def pause_unit(self) -> int:
         """Training can pause at multiples of it."""
+        return 1
 
     def pause_at(self, share: float) -> int | None:
         """Where training pauses when a share of it is done, rounded up to where it can.

@@ -137,11 +137,6 @@ class GanSpec(TrainingSpec):
         return known | GAN
 
     @property
-    def length(self) -> int:
-        """Of the training."""
-        return self.epochs
-
-    @property
     def pause_unit(self) -> int:
         """An epoch with a checkpoint."""
         return self.checkpoint_every

@@ -53,11 +53,6 @@ class WassersteinSpec(TrainingSpec):
         return FAITHFUL | unproven(WASSERSTEIN) if self.faithful else WASSERSTEIN
 
     @property
-    def length(self) -> int:
-        """Of the training."""
-        return self.steps
-
-    @property
     def pause_unit(self) -> int:
         """A step at which the learning curve has a point."""
         return self.log_every

@@ -147,8 +147,9 @@ def _login() -> str:
 def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
     rows = trials_that_count(store, [trial.trial_key for trial in plan.trials])
     for trial in plan.trials:
-        if trial.trial_key in rows:
-            progress.consider(trial.label, rows[trial.trial_key]["metrics"].get(progress.objective))
+        row = rows.get(trial.trial_key)
+        if row is not None and row["status"] == "completed":
+            progress.consider(trial.label, row["metrics"].get(progress.objective))
 
 
 @contextlib.contextmanager

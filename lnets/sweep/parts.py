@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnets.errors import TrialError
+from lnets.results.artifacts import CHECKPOINT, SNAPSHOT, WEIGHTS
 from lnets.results.records import CurvePoint
 from lnets.results.store import Store
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec
@@ -17,11 +18,6 @@ from lnets.sweep.messages import Group, Job
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
-
-WEIGHTS = "model.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
-SNAPSHOT = "snapshot_{}.safetensors"
-"""A checkpoint at a pause, from which other trials go on."""
 
 
 def train_parts(

@@ -83,8 +83,8 @@ class Progress:
                     self.diverged += 1
                 case "completed":
                     self.completed += 1
-            if result.trial_key not in self.needed:
-                self.consider(label, result.metrics.get(self.objective))
+                    if result.trial_key not in self.needed:
+                        self.consider(label, result.metrics.get(self.objective))
 
     def consider(self, label: str, value: float | None) -> None:
         """Keep the best."""

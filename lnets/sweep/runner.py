@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from lnets.errors import ClusterError
+from lnets.results.artifacts import CHECKPOINT, EXPERIMENT_FILE, SNAPSHOT, WEIGHTS
 from lnets.results.records import Status, TrialRecord
 from lnets.results.store import Store, write_atomically
 from lnets.specs.figures import FIGURES
 from lnets.sweep.messages import Group, Job, Result
-from lnets.sweep.parts import CHECKPOINT, SNAPSHOT, WEIGHTS, link, train_parts
+from lnets.sweep.parts import link, train_parts
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
 
-EXPERIMENT_FILE = "experiment.json"
 _MAX_ERROR = 10_000
 _log = logging.getLogger(__name__)
 

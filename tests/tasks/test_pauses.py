@@ -15,7 +15,7 @@ from lnets.tasks.run import run_trials
 from tests.conftest import CLASSIFIER
 from tests.tasks.gans import data_of
 
-TIMES = ("seconds", "per_second", "per_epoch")
+TIMES = ("seconds", "per_second", "per_epoch", "peak_memory")
 pytestmark = pytest.mark.usefixtures("_quick")
 
 
