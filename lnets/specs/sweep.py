@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.needs import Needs, Seed
 from lnets.specs.overrides import split_paths
-from lnets.specs.schedulers import SchedulerSpec
+from lnets.specs.schedulers import PopulationSpec, SchedulerSpec
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
 from lnets.specs.spec import Matching, Spec, rule_broken, show
 from lnets.specs.sweep_rules import broken_rules
@@ -134,6 +134,9 @@ class SweepSpec(Spec):
         if self.table is not None:
             return self.table
         searched = tuple(path for key in self.search for path in split_paths(key))
+        if isinstance(self.scheduler, PopulationSpec):
+            # Members that began alike have become different.
+            searched = tuple(dict.fromkeys((*searched, "changes")))
         return TableSpec(
             rows=searched or ("task",),
             values=tuple(objective.metric for objective in self.objectives()),

@@ -199,13 +199,10 @@ class _Run:
     def _train_epoch(self) -> None:
         # Every epoch has streams of its own, so that training can go on from any of them.
         epoch = self._epoch + self._finetuning * self._spec.epochs
-        seeds = [self._seeds[i] for i in self.alive]
         # Of dropout, which several networks in training at once never have.
-        torch.manual_seed(stream_seed(seeds[0], "dropout", epoch))
-        generators = [
-            Generator(self._device).manual_seed(stream_seed(seed, "images", epoch))
-            for seed in seeds
-        ]
+        torch.manual_seed(stream_seed(self._seeds[self.alive[0]], "dropout", epoch))
+        seeds = [stream_seed(self._seeds[i], "images", epoch) for i in self.alive]
+        generators = [Generator(self._device).manual_seed(seed) for seed in seeds]
         count = len(self._data.train)
         orders = [torch.randperm(count, generator=g, device=self._device) for g in generators]
         clock, recent, since = self._now(), torch.zeros(len(orders)), 0

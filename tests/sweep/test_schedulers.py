@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from lnets.build.trials import trained_critic
+from lnets.nn import BjorckLinear, certify
+from lnets.results.artifacts import WEIGHTS
 from lnets.results.store import Store
 from lnets.specs.load import load_sweep
 from lnets.specs.sweep import SweepSpec
@@ -278,6 +281,12 @@ def test_real_members_of_a_population_are_their_experiments(
             InProcessRunner(),
         )
         assert curve_of(alone, row["trial_key"]) == pytest.approx(curve, abs=1e-5)
+        # What reads its weights later has the layers that they were trained in.
+        _, critic = trained_critic(store.artifacts(row["trial_key"]) / WEIGHTS)
+        bound = certify(critic.double(), (1,)).lipschitz_upper_bound
+        assert bound == json.loads(row["metrics"])["lipschitz_upper_bound"]
+        linear = [layer for layer in critic.modules() if isinstance(layer, BjorckLinear)]
+        assert {layer.bjorck_iter for layer in linear} == {experiment["changes"][-1]["bjorck_iter"]}
 
 
 def curve_of(store: Store, key: str) -> dict[int, float]:
