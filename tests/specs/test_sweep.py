@@ -138,6 +138,18 @@ def test_a_scheduler_that_does_not_fit_is_refused(
     assert message in " ".join(str(raised.value).split())
 
 
+def test_a_scheduler_is_refused_where_nothing_is_trained() -> None:
+    attacked = {
+        "task": "robustness",
+        "classifier": "0" * 64,
+        "norm": "l2",
+        "attacks": [{"type": "pgd"}],
+        "epsilons": [0.5],
+    }
+    with pytest.raises(ValidationError, match="trials of robustness train nothing; leave it out"):
+        sweep({"name": "attacked", "experiment": attacked, "scheduler": {"type": "asha"}})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
