@@ -115,7 +115,8 @@ class SweepSpec(Spec):
     resources: ResourcesSpec = ResourcesSpec()
     """What one trial takes of a machine."""
     table: TableSpec | None = None
-    """The answer's layout; null: searched fields as rows, the objectives as values."""
+    """The answer's layout; null: searched fields as rows, of a population also `changes`, and the
+    objectives as values."""
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds, one trial each."""

@@ -234,6 +234,7 @@ def test_a_population_moves_towards_the_best(tiny: dict[str, Any], store: Store)
     assert again.ran == []
     [status] = status_of(store, "tiny")
     assert (status.counts.trials, status.counts.missing) == (16 + 28, 0)
+    assert sweep.table_layout().rows == ("optim.lr", "changes")
 
 
 def test_a_population_is_the_same_after_its_driver_was_cut_off(
