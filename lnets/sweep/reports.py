@@ -205,7 +205,7 @@ def _notes(
 def _failures(groups: Sequence[Group]) -> Iterator[Failure]:
     for group in groups:
         for trial in group.trials:
-            if trial.status not in ("completed", "stopped"):
+            if trial.status in ("diverged", "failed", "blocked"):
                 error = trial.error or ""
                 reason = last_exception(error) or "its loss was not finite"
                 details = error if error.strip() != reason else ""

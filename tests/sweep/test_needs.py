@@ -24,11 +24,12 @@ from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import compare_of
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.history import collect_garbage
+from lnets.sweep.messages import Result
 from lnets.sweep.overview import status_of
 from lnets.sweep.plan import Plan, Skipped, expected_seconds, make_plan
 from lnets.sweep.preview import preview
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import InProcessRunner, Result
+from lnets.sweep.runner import InProcessRunner
 from lnets.sweep.schedule import Schedule
 from tests.conftest import wait_for
 from tests.sweep.test_driver import ended, rows, start
