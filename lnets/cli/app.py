@@ -21,6 +21,15 @@ StoreOption = Annotated[
         "--store", envvar="LNETS_STORE", help="Folder of the results store.", metavar="FOLDER"
     ),
 ]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_API_SERVER_ADDRESS",
+        help="Of a Ray cluster's dashboard, as in http://head:8265; else this machine.",
+        metavar="URL",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_STORE = Path("results")
 

@@ -5,9 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, StoreOption, app
+from lnets.cli.control import FollowOption, WaitOption, print_handed, refuse_without_cluster
 from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
-from lnets.cli.output import plan_sizes, plan_words, print_json, print_table
+from lnets.cli.output import plan_sizes, plan_words, print_json, print_outcome
 from lnets.errors import SpecError
 
 SpecFile = Annotated[
@@ -69,9 +70,12 @@ def submit(
     ] = "ray",
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
+    address: AddressOption = None,
+    follow: FollowOption = False,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what the store lacks of a sweep, then print its table.
+    """Run what the store lacks of a sweep, then print its table; or hand it to a cluster.
 
     Example: lnets-sweep submit sweeps/absolute_value.yaml
     """
@@ -79,16 +83,19 @@ def submit(
     from lnets.sweep.plan import make_plan
 
     made = make_plan(sweep_in(spec, overrides, faithful=faithful))
-    table, progress = submit_here(made, store, runner)
-    print_table(table, made.sweep.name, "json" if as_json else "terminal")
-    if progress.failed or progress.blocked:
-        counts = {"failed": progress.failed, "are blocked": progress.blocked}
-        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
-        again = ", submitting again retries them" if progress.failed else ""
-        typer.echo(
-            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
+    refuse_without_cluster(address, follow=follow, wait=wait)
+    if address is not None:
+        from lnets.sweep.remote import Cluster
+
+        if runner != "ray":
+            raise SpecError("--runner in-process is for this machine; leave out --address.")
+        cluster = Cluster(address)
+        print_handed(
+            cluster, cluster.submit(made, store, wait=wait), made.sweep.name, follow, as_json
         )
-        raise typer.Exit(1)
+        return
+    table, progress = submit_here(made, store, runner)
+    print_outcome(table, progress, made.sweep.name, as_json)
 
 
 @app.command()
