@@ -1,12 +1,19 @@
 """Commands that read specs and run them: each parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, StoreOption, app
-from lnets.cli.control import FollowOption, WaitOption, print_handed, refuse_without_cluster
+from lnets.cli.app import (
+    DEFAULT_STORE,
+    AddressOption,
+    JsonOption,
+    RunnerOption,
+    StoreOption,
+    app,
+)
+from lnets.cli.control import FollowOption, WaitOption, print_handed, refuse_misplaced
 from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_outcome
 from lnets.errors import SpecError
@@ -64,10 +71,7 @@ def plan(spec: SpecFile, store: StoreOption = DEFAULT_STORE, as_json: JsonOption
 def submit(
     spec: SpecFile,
     store: StoreOption = DEFAULT_STORE,
-    runner: Annotated[
-        Literal["ray", "in-process"],
-        typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
-    ] = "ray",
+    runner: RunnerOption = "ray",
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
     address: AddressOption = None,
@@ -83,12 +87,10 @@ def submit(
     from lnets.sweep.plan import make_plan
 
     made = make_plan(sweep_in(spec, overrides, faithful=faithful))
-    refuse_without_cluster(address, follow=follow, wait=wait)
+    refuse_misplaced(address, runner, follow=follow, wait=wait)
     if address is not None:
         from lnets.sweep.remote import Cluster
 
-        if runner != "ray":
-            raise SpecError("--runner in-process is for this machine; leave out --address.")
         cluster = Cluster(address)
         print_handed(
             cluster, cluster.submit(made, store, wait=wait), made.sweep.name, follow, as_json

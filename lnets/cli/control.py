@@ -1,11 +1,11 @@
 """Commands about sweeps that are at work, here or on a cluster, and about those to go on with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, StoreOption, app
+from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, RunnerOption, StoreOption, app
 from lnets.cli.output import print_json, print_outcome
 from lnets.errors import SpecError
 
@@ -27,12 +27,14 @@ WaitOption = Annotated[
 Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="Name, id or file of a sweep.")]
 
 
-def refuse_without_cluster(address: str | None, *, follow: bool, wait: bool) -> None:
-    """Options that are for a cluster need its address.
+def refuse_misplaced(address: str | None, runner: str, *, follow: bool, wait: bool) -> None:
+    """Some options are for a cluster, some for this machine.
 
     Raises:
-        SpecError: If it is missing.
+        SpecError: If one is given for the other.
     """
+    if address is not None and runner != "ray":
+        raise SpecError(f"--runner {runner} is for this machine; leave it or --address out.")
     for given, option in ((follow, "--follow"), (wait, "--wait-for-resources")):
         if given and address is None:
             raise SpecError(f"{option} is for a cluster; name it by --address, or leave it out.")
@@ -116,6 +118,7 @@ def cancel(sweep: Sweep, store: StoreOption = DEFAULT_STORE, address: AddressOpt
 def resume(
     sweep: Sweep,
     store: StoreOption = DEFAULT_STORE,
+    runner: RunnerOption = "ray",
     address: AddressOption = None,
     follow: FollowOption = False,
     wait: WaitOption = False,
@@ -125,7 +128,11 @@ def resume(
 
     Example: lnets-sweep resume absolute_value
     """
-    _go_on(sweep, store, address, None, follow=follow, wait=wait, as_json=as_json)
+    refuse_misplaced(address, runner, follow=follow, wait=wait)
+    if address is None:
+        _go_on_here(sweep, store, runner, None, as_json)
+    else:
+        _go_on_there(address, sweep, store, None, wait, follow, as_json)
 
 
 @app.command()
@@ -135,6 +142,7 @@ def retry(
         bool, typer.Option("--failed", help="Only what has failed, not what that blocks.")
     ] = False,
     store: StoreOption = DEFAULT_STORE,
+    runner: RunnerOption = "ray",
     address: AddressOption = None,
     follow: FollowOption = False,
     wait: WaitOption = False,
@@ -144,29 +152,21 @@ def retry(
 
     Example: lnets-sweep retry absolute_value --failed
     """
+    refuse_misplaced(address, runner, follow=follow, wait=wait)
     again: Again = "failed" if failed else "failed or blocked"
-    _go_on(sweep, store, address, again, follow=follow, wait=wait, as_json=as_json)
+    if address is None:
+        _go_on_here(sweep, store, runner, again, as_json)
+    else:
+        _go_on_there(address, sweep, store, again, wait, follow, as_json)
 
 
-def _go_on(
+def _go_on_here(
     sweep: str,
     store: Path,
-    address: str | None,
+    runner: Literal["ray", "in-process"],
     again: "Again | None",
-    *,
-    follow: bool,
-    wait: bool,
     as_json: bool,
 ) -> None:
-    """Run what is missing of a sweep, or only what is to run again."""
-    refuse_without_cluster(address, follow=follow, wait=wait)
-    if address is not None:
-        from lnets.sweep.remote import Cluster
-
-        cluster = Cluster(address)
-        handed = cluster.resume(sweep, store, again, wait=wait)
-        print_handed(cluster, handed, sweep, follow, as_json)
-        return
     from lnets.results.store import Store
     from lnets.sweep.control import retried
     from lnets.sweep.local import submit_here
@@ -176,8 +176,24 @@ def _go_on(
     there = Store(store)
     plan = make_plan(sweep_named(there, sweep))
     chosen = None if again is None else retried(there, plan, again)
-    table, progress = submit_here(plan, store, "ray", chosen)
+    table, progress = submit_here(plan, store, runner, chosen)
     print_outcome(table, progress, plan.sweep.name, as_json)
+
+
+def _go_on_there(
+    address: str,
+    sweep: str,
+    store: Path,
+    again: "Again | None",
+    wait: bool,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    from lnets.sweep.remote import Cluster
+
+    cluster = Cluster(address)
+    handed = cluster.resume(sweep, store, again, wait=wait)
+    print_handed(cluster, handed, sweep, follow, as_json)
 
 
 def _ask(sweep: str, request: "Request", store: Path, address: str | None) -> None:

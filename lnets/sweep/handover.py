@@ -5,10 +5,12 @@ import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,6 +24,10 @@ JOB_COMMIT = "LNETS_COMMIT"
 HANDOVER_FILE = "handover.json"
 ENTRYPOINT = "exec python -m lnets.sweep.job_driver"
 """All that a shell is given; whatever a person wrote stands in a file."""
+STOPPED = 130
+"""Exit code of a driver that was asked to end."""
+_METADATA = "lnets_"
+_TOLD = ("sweep_id", "name", "store", "commit")
 _MAX_BYTES = 32 * 2**20
 # A driver that is asked to end commits what has ended before it does.
 _SECONDS_TO_END = 60
@@ -53,6 +59,70 @@ class Handover(BaseModel):
     python: str = platform.python_version()
     """Version of who handed it over."""
     ray: str = version("ray")
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A sweep that was handed to a cluster."""
+
+    job: str
+    """Its submission id."""
+    sweep_id: str
+    name: str
+    store: str
+    """Folder on the cluster's machines."""
+    commit: str
+    """Of the code; empty if it is not known."""
+    state: str
+    """`pending`, `running`, `succeeded`, `failed`, or `stopped` if that was asked for."""
+    exit_code: int | None
+    """Of the driver, if it has ended by itself."""
+    submitted_at: datetime
+    message: str
+    """What Ray has to say of it; of a failure the end of what the driver wrote."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its driver is at work, or will be."""
+        return self.state in ("pending", "running")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, but for Ray's message."""
+        data = {name: value for name, value in asdict(self).items() if name != "message"}
+        return {**data, "submitted_at": f"{self.submitted_at:%Y-%m-%d %H:%M:%S} UTC"}
+
+    def to_row(self) -> dict[str, Any]:
+        """What fits on a terminal."""
+        names = ("name", "sweep_id", "state", "submitted_at", "store", "job")
+        return {name: self.to_json()[name] for name in names}
+
+    @classmethod
+    def of(cls, details: Any) -> "SweepJob | None":
+        """Read off what Ray tells of a job; None of one that is no sweep."""
+        told = {name: (details.metadata or {}).get(f"{_METADATA}{name}") for name in _TOLD}
+        if None in told.values():
+            return None
+        state = details.status.value.lower()
+        return cls(
+            job=details.submission_id,
+            state="stopped" if details.driver_exit_code == STOPPED else state,
+            exit_code=details.driver_exit_code,
+            submitted_at=datetime.fromtimestamp((details.start_time or 0) / 1000, UTC),
+            message=details.message or "",
+            **told,
+        )
+
+
+def metadata(handover: Handover, commit: str | None) -> dict[str, str]:
+    """What Ray is told of a job, which it shows in its dashboard, too."""
+    told = {
+        "sweep_id": handover.sweep_id,
+        "name": handover.name,
+        "store": handover.store,
+        "commit": commit or "",
+    }
+    named = {f"{_METADATA}{name}": value for name, value in told.items()}
+    return {"job_name": handover.name, **named}
 
 
 @contextmanager

@@ -5,10 +5,9 @@ import logging
 import os
 import socket
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lnets.errors import ClusterError
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.fits import misfit
+from lnets.sweep.handover import STOPPED, SweepJob
 from lnets.sweep.tokens import ensure_token
 
 if TYPE_CHECKING:
@@ -27,44 +27,7 @@ if TYPE_CHECKING:
 _PROBE_SECONDS = 60
 _OBJECT_STORE_BYTES = 200 * 2**20
 _API_ADDRESS = "RAY_API_SERVER_ADDRESS"
-_METADATA = "lnets_"
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SweepJob:
-    """A sweep that was handed to a cluster."""
-
-    job: str
-    """Its submission id."""
-    sweep_id: str
-    name: str
-    store: str
-    """Folder on the cluster's machines."""
-    commit: str
-    """Of the code; empty if it is not known."""
-    state: str
-    """`pending`, `running`, `succeeded`, `failed` or `stopped`."""
-    exit_code: int | None
-    """Of the driver, if it has ended by itself."""
-    submitted_at: datetime
-    message: str
-    """What Ray has to say of it; of a failure the end of what the driver wrote."""
-
-    @property
-    def alive(self) -> bool:
-        """Whether its driver is at work, or will be."""
-        return self.state in ("pending", "running")
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data, but for Ray's message."""
-        data = {name: value for name, value in asdict(self).items() if name != "message"}
-        return {**data, "submitted_at": f"{self.submitted_at:%Y-%m-%d %H:%M:%S} UTC"}
-
-    def to_row(self) -> dict[str, Any]:
-        """What fits on a terminal."""
-        names = ("name", "sweep_id", "state", "submitted_at", "store", "job")
-        return {name: self.to_json()[name] for name in names}
 
 
 class Jobs:
@@ -87,7 +50,7 @@ class Jobs:
         """
         with self._errors():
             details = self._client.list_jobs()
-        ours = [_read(one) for one in details if f"{_METADATA}sweep_id" in (one.metadata or {})]
+        ours = [job for one in details if (job := SweepJob.of(one)) is not None]
         return sorted(ours, key=lambda job: job.submitted_at, reverse=True)
 
     def submit(
@@ -118,7 +81,7 @@ class Jobs:
                 entrypoint=entrypoint,
                 submission_id=job,
                 runtime_env={"working_dir": str(folder), "env_vars": dict(variables)},
-                metadata={f"{_METADATA}{name}": value for name, value in metadata.items()},
+                metadata=dict(metadata),
             )
         except Exception as error:  # Ray documents no narrower class
             if "already exists" in str(error):
@@ -132,14 +95,17 @@ class Jobs:
             self._client.stop_job(job)
 
     def exit_code(self, job: str) -> int | None:
-        """How a job has ended: of its driver, or 130 if it was stopped; None while it has not."""
+        """How a job has ended: of its driver, 130 if it was stopped, 3 if it never began.
+
+        None while it has not ended.
+        """
         with self._errors():
             info = self._client.get_job_info(job)
         if not info.status.is_terminal():
             return None
-        if info.status == "STOPPED":
-            return 130
-        return info.driver_exit_code if info.driver_exit_code is not None else 3
+        if info.driver_exit_code is not None:
+            return int(info.driver_exit_code)
+        return STOPPED if info.status == "STOPPED" else ClusterError.exit_code
 
     def log(self, job: str) -> str:
         """What a job's driver has written so far."""
@@ -151,10 +117,12 @@ class Jobs:
         texts = self._client.tail_job_logs(job)
         with self._errors(), asyncio.Runner() as runner:
             while True:
-                try:
-                    yield runner.run(anext(texts))
-                except StopAsyncIteration:
+                with warnings.catch_warnings():  # Ray's call of aiohttp is deprecated there
+                    warnings.simplefilter("ignore", DeprecationWarning)
+                    text = runner.run(anext(texts, None))
+                if text is None:
                     return
+                yield text
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -186,21 +154,6 @@ def _client(address: str, token: str | None) -> "JobSubmissionClient":
             del os.environ[_API_ADDRESS]
         else:
             os.environ[_API_ADDRESS] = before
-
-
-def _read(details: Any) -> SweepJob:
-    told = {n.removeprefix(_METADATA): v for n, v in details.metadata.items()}
-    return SweepJob(
-        job=details.submission_id,
-        sweep_id=told["sweep_id"],
-        name=told.get("name", ""),
-        store=told.get("store", ""),
-        commit=told.get("commit", ""),
-        state=details.status.value.lower(),
-        exit_code=details.driver_exit_code,
-        submitted_at=datetime.fromtimestamp((details.start_time or 0) / 1000, UTC),
-        message=details.message or "",
-    )
 
 
 def which_ray(shared: Path | None) -> dict[str, Any]:

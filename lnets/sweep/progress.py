@@ -127,7 +127,9 @@ class Watcher:
         self._progress.end(group, results)
         labels = {job.trial_key: job.label for job in group.jobs}
         for result in results:
-            self._tell(result, labels[result.trial_key])
+            self._tell(result, labels.pop(result.trial_key))
+        for key, label in labels.items():
+            _log.info("left for another time: %s", label, extra={"trial_key": key})
         self._changed()
 
     def _tell(self, result: Result, label: str) -> None:

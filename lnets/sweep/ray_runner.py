@@ -184,7 +184,7 @@ class RayRunner:
         """Take groups one by one, as workers become free."""
         most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
-            tempfile.TemporaryDirectory(prefix="lnets-tune-", dir=self._shared) as folder,
+            tempfile.TemporaryDirectory(prefix=".lnets-tune-", dir=self._shared) as folder,
             _staging(),
             _as_cluster_errors(),
         ):

@@ -17,8 +17,16 @@ from lnets.specs.spec import nearest
 from lnets.sweep.dashboard import Dashboard
 from lnets.sweep.driver import code_commit
 from lnets.sweep.fits import misfit
-from lnets.sweep.handover import ENTRYPOINT, Again, Handover, job_environment, packed
-from lnets.sweep.jobs import Jobs, SweepJob
+from lnets.sweep.handover import (
+    ENTRYPOINT,
+    Again,
+    Handover,
+    SweepJob,
+    job_environment,
+    metadata,
+    packed,
+)
+from lnets.sweep.jobs import Jobs
 from lnets.sweep.overview import Status, find_submission, is_file, status_of
 from lnets.sweep.plan import Plan
 
@@ -211,8 +219,11 @@ class Cluster:
         jobs = self.all()
         found = self._find(jobs, named, store)
         if found is None:
+            elsewhere = self._find(jobs, named, Path())
             known = sorted({job.name for job in jobs})
             hint = nearest(named, known) if known else "it has none yet"
+            if elsewhere is not None:
+                hint = f"not with the store {store}, but with {elsewhere.store}"
             raise NotFoundError(f"{self.address}: no sweep `{named}`; {hint}")
         return found
 
@@ -251,12 +262,7 @@ class Cluster:
                 ENTRYPOINT,
                 folder,
                 job_environment(job, commit),
-                {
-                    "sweep_id": handover.sweep_id,
-                    "name": handover.name,
-                    "store": handover.store,
-                    "commit": commit or "",
-                },
+                metadata(handover, commit),
             )
         return Handed(job, new)
 
