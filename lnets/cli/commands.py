@@ -69,15 +69,21 @@ def submit(
     ] = "ray",
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
+    require_clean: Annotated[
+        bool, typer.Option("--require-clean", help="Refuse code with changes since its commit.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Run what the store lacks of a sweep, then print its table.
 
     Example: lnets-sweep submit sweeps/absolute_value.yaml
     """
+    from lnets.sweep.code import refuse_changed_code
     from lnets.sweep.local import submit_here
     from lnets.sweep.plan import make_plan
 
+    if require_clean:
+        refuse_changed_code()
     made = make_plan(sweep_in(spec, overrides, faithful=faithful))
     table, progress = submit_here(made, store, runner)
     print_table(table, made.sweep.name, "json" if as_json else "terminal")

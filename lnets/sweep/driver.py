@@ -4,19 +4,18 @@ import json
 import logging
 import platform
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 from lnets.results.live import Live
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
 from lnets.specs.identity import BEHAVIOUR_VERSION, resolved_json
 from lnets.specs.search import OptunaSpec
+from lnets.sweep.code import code_commit
 from lnets.sweep.grouping import make_groups
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
@@ -112,23 +111,6 @@ def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
         thread.join()
         store.commit()
         live.stop()
-
-
-def code_commit() -> str | None:
-    """Commit of the checkout that this package runs from, `-dirty` if it was changed; else None."""
-    here = Path(__file__).parent
-    tracked = _git("-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name)
-    if tracked is None:
-        return None
-    return _git("-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _until(interrupted: threading.Event, groups: Iterator[Group | None]) -> Iterator[Group | None]:

@@ -36,6 +36,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "name": counts.name,
             "sweep_id": counts.sweep_id,
             "submitted": when(one),
+            "commit": one["commit"],
             "state": "running" if counts.sweep_id in alive else _state(counts),
             "trials": counts.trials,
             "completed": counts.completed,
