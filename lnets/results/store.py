@@ -175,7 +175,8 @@ class Store:
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
         if not marker.exists():
-            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            # The marker is looked for again, as another process may be making the store just now.
+            if self._holds_other_things() and not marker.exists():
                 raise StoreError(
                     f"{self.root}: not a results store, because it has no {_MARKER}; name an empty "
                     "or new folder."
@@ -199,6 +200,11 @@ class Store:
                 folder.mkdir(exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise StoreError(f"{folder}: the store is not writable.")
+
+    def _holds_other_things(self) -> bool:
+        if not self.root.is_dir():
+            return self.root.exists()
+        return any(not file.name.startswith(f".{_MARKER}") for file in self.root.iterdir())
 
     def _version(self, marker: Path) -> int:
         try:

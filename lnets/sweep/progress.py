@@ -26,12 +26,14 @@ class Progress:
     failed: int = 0
     blocked: int = 0
     stopped: int = 0
+    retried: int = 0
+    """Deaths of workers after which a group was started again."""
     running: dict[str, str] = field(default_factory=dict)
     """Trials at work: key and label."""
     best: float | None = None
     best_label: str = ""
     last_error: str = ""
-    """Status, label and last line of the latest failure."""
+    """What has happened, label and reason of the latest failure or death of a worker."""
     needed: frozenset[str] = frozenset()
     """Keys of trials that are not compared, because others only need them."""
 
@@ -83,6 +85,13 @@ class Progress:
             if result.trial_key not in self.needed:
                 self.consider(label, result.metrics.get(self.objective))
 
+    def retry(self, group: Group, reason: str) -> None:
+        """A group has lost its worker, and waits for another."""
+        self.retried += 1
+        self.last_error = f"worker lost, tried again: {group.label}: {reason}"
+        for job in group.jobs:
+            self.running.pop(job.trial_key, None)
+
     def consider(self, label: str, value: float | None) -> None:
         """Keep the best."""
         if value is not None and (
@@ -113,6 +122,11 @@ class Watcher:
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
         self._progress.end(group, results)
+        self._changed()
+
+    def retried(self, group: Group, reason: str) -> None:
+        """A worker has died with a group, which will start again."""
+        self._progress.retry(group, reason)
         self._changed()
 
     def lost(self, group: Group, reason: str) -> None:

@@ -51,6 +51,30 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing in the store may catch it."""
 
 
+def test_two_processes_may_make_a_store_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is as far as it can be whenever this one looks for the marker."""
+    exists = Path.exists
+    makers = iter([lambda: Store(tmp_path / "store", create=True)])
+
+    def exists_then_made(self: Path) -> bool:
+        found = exists(self)
+        if self.name == "lnets-store.json" and (make := next(makers, None)):
+            make()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", exists_then_made)
+        store = Store(tmp_path / "store", create=True)
+    assert next(makers, None) is None, "the other one has made nothing"
+    store.put(record("a"))
+    assert [r.trial_key for r in store.commit()] == ["a"]
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / ".lnets-store.json.0123").write_text("{")
+    Store(tmp_path / "half", create=True)
+
+
 def test_what_is_spooled_is_committed_once(store: Store) -> None:
     store.put(record("a"))
     assert [r.trial_key for r in store.commit()] == ["a"]
