@@ -2,14 +2,13 @@
 
 import os
 import socket
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lnets.errors import StoreError
-from lnets.results.store import write_atomically
+from lnets.results.files import file_clock, write_atomically
 
 _STALE_SECONDS = 15.0
 
@@ -67,9 +66,10 @@ class Live:
 def heartbeats(root: Path) -> list[Heartbeat]:
     """The drivers that are at work on a store now."""
     found = []
+    now = file_clock(_folder(root))
     for file in _folder(root).glob("*.json"):
         try:
-            if time.time() - file.stat().st_mtime < _STALE_SECONDS:
+            if now - file.stat().st_mtime < _STALE_SECONDS:
                 found.append(Heartbeat.model_validate_json(file.read_bytes()))
         except (OSError, ValidationError):  # ended just now, or of another version
             continue

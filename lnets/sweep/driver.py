@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from lnets.errors import StoreError
 from lnets.results.live import Live
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
@@ -66,7 +67,7 @@ def submit(
 
     Raises:
         SpecError: If a trial needs more memory than the sweep allows.
-        StoreError: If results cannot be committed; they stay spooled.
+        StoreError: If results cannot be committed, and stay spooled, or cannot even be spooled.
         ClusterError: If the runner fails.
         KeyboardInterrupt: If the run is interrupted; what has ended is committed first.
     """
@@ -85,6 +86,11 @@ def submit(
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
         groups = schedule if interrupted is None else _until(interrupted, schedule)
         runner.run(groups, schedule)
+    if schedule.not_kept is not None:
+        raise StoreError(
+            f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "
+            "make room, and submit again."
+        )
     store.compact()
 
 
@@ -94,13 +100,16 @@ def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
     stop = threading.Event()
 
     def commit_now_and_then() -> None:
+        said = ""
         while not stop.wait(_COMMIT_SECONDS):
             try:
                 live.beat(tuple(progress.running.values()))
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
                 # Results wait in the spool; the last commit raises if the trouble has stayed.
-                _log.warning("Results cannot be committed now: %s", error)
+                if str(error) != said:
+                    _log.warning("Results cannot be committed now, and wait: %s", error)
+                said = str(error)
 
     thread = threading.Thread(target=commit_now_and_then, name="lnets-writer", daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from lnets.errors import StoreError
 from lnets.results.records import last_exception
 from lnets.results.store import Store
 from lnets.sweep.plan import Plan
@@ -113,6 +114,8 @@ class Watcher:
         self._progress = progress
         self._store = store
         self._changed = changed
+        self.not_kept: str | None = None
+        """Why a result could not be spooled; then nothing more should be run."""
 
     def started(self, group: Group) -> None:
         """A worker has begun with a group."""
@@ -122,6 +125,7 @@ class Watcher:
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
         self._progress.end(group, results)
+        self.not_kept = next((r.error for r in results if not r.kept), self.not_kept)
         self._changed()
 
     def retried(self, group: Group, reason: str) -> None:
@@ -140,6 +144,10 @@ class Watcher:
             if record is None or not record.finished:
                 error = f"the worker was lost: {reason}"
                 record = record_without_result(job, group.device, "failed", error)
-                self._store.put(record)
+                try:
+                    self._store.put(record)
+                except StoreError as unwritable:
+                    results.append(Result.not_kept(job.trial_key, unwritable))
+                    continue
             results.append(Result.of(record))
         self.ended(group, results)

@@ -1,6 +1,7 @@
 """What a runner is, how it executes a group of trials, and the runner without Ray."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
-from lnets.errors import ClusterError
-from lnets.results.records import CurvePoint, Status, TrialRecord
-from lnets.results.store import Store, write_atomically
+from lnets.errors import ClusterError, StoreError
+from lnets.results.files import write_atomically
+from lnets.results.records import CurvePoint, Status, TrialRecord, last_exception
+from lnets.results.store import Store
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.figures import FIGURES
 
@@ -25,6 +27,8 @@ WEIGHTS = "model.safetensors"
 CHECKPOINT = "checkpoint.safetensors"
 EXPERIMENT_FILE = "experiment.json"
 _MAX_ERROR = 10_000
+# What libraries that write files say of full disks, whatever they raise.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _log = logging.getLogger(__name__)
 
 
@@ -75,11 +79,18 @@ class Result(_Message):
     status: Status
     metrics: dict[str, float] = {}
     error: str | None = None
+    kept: bool = True
+    """Whether its record is in the spool; if not, the store cannot be written."""
 
     @classmethod
     def of(cls, record: TrialRecord) -> "Result":
         """The part of a record that a driver wants to know at once."""
         return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
+
+    @classmethod
+    def not_kept(cls, trial_key: str, error: StoreError) -> "Result":
+        """What could not be spooled; the trial runs again when the sweep is submitted again."""
+        return cls(trial_key=trial_key, status="failed", error=str(error), kept=False)
 
 
 class Listener(Protocol):
@@ -138,7 +149,8 @@ def execute(group: Group, train: Train) -> list[Result]:
     """Train every trial of a group, spool its record, and draw what it has left for figures.
 
     Several are trained at once; should that fail, one by one, so that a trial is failed only by
-    itself. A trial that an earlier, killed worker has spooled already is not run again.
+    itself. A trial that an earlier, killed worker has spooled already is not run again. What cannot
+    be written, because the disk is full, is no failure of a trial: its result says so.
 
     Args:
         group: The trials.
@@ -150,10 +162,17 @@ def execute(group: Group, train: Train) -> list[Result]:
     store = Store(Path(group.store))
     results = {job.trial_key: _earlier(job, store) for job in group.jobs}
     jobs = [job for job in group.jobs if results[job.trial_key] is None]
-    records = _train_all(jobs, group, train)
+    try:
+        records = _train_all(jobs, group, train)
+    except StoreError as error:
+        records = []
+        results |= {job.trial_key: Result.not_kept(job.trial_key, error) for job in jobs}
     for record in records:
-        store.put(record)
-        results[record.trial_key] = Result.of(record)
+        try:
+            store.put(record)
+            results[record.trial_key] = Result.of(record)
+        except StoreError as error:
+            results[record.trial_key] = Result.not_kept(record.trial_key, error)
     for record in records:
         _draw(record, store.artifacts(record.trial_key))
     return [result for result in results.values() if result is not None]
@@ -198,6 +217,8 @@ def _train_alone(job: Job, group: Group, train: Train) -> TrialRecord:
         raise
     except Exception:  # whatever a trial raises is its result, and must not end the sweep
         error = traceback.format_exc()
+        if any(reason in error for reason in _FULL):
+            raise StoreError(f"{group.store}: cannot be written: {last_exception(error)}") from None
         return record_without_result(job, group.device, "failed", error, started)
     return record
 

@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import pytest
 
-from lnets.errors import StoreError
 from lnets.results.store import Store
 from lnets.specs.load import load_sweep
 from lnets.specs.sweep import SweepSpec
@@ -129,29 +128,6 @@ def test_an_interrupted_sweep_keeps_what_has_ended(
         Store(store).commit()
         assert kept <= set(rows(store))
     assert not list((store / "live").glob("*.json"))
-
-
-def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
-    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = make_plan(SweepSpec.model_validate_json(json.dumps(tiny)))
-    store = Store(tmp_path / "store", create=True)
-    write_table = Store.append
-
-    def full(self: Store, name: str, found: list[dict[str, Any]]) -> None:
-        if name != "sweeps":
-            raise StoreError("no space left")
-        write_table(self, name, found)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "append", full)
-        with pytest.raises(StoreError, match="no space left"):
-            submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
-    assert len(list(store.spool.iterdir())) == 4
-    progress = Progress.of(plan, 0)
-    submit(plan, store, InProcessRunner(), progress)
-    assert progress.ended == 0
-    assert len(rows(store.root)) == 4
 
 
 def test_a_submission_says_what_it_ran_on(tiny: dict[str, Any], tmp_path: Path) -> None:
