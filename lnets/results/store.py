@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from lnets.errors import NotFoundError, StoreError
 from lnets.results import delta
 from lnets.results.files import write_atomically
-from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord
+from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord, curve_points
 
 SCHEMA_VERSION = 1
 _MARKER = "lnets-store.json"
@@ -70,7 +70,7 @@ class Store:
 
         A failure never takes the place of a result that a dying worker still spooled.
         """
-        file = self._spool_file(record.trial_key)
+        file = self._spool_file(record)
         if record.finished or not file.exists():
             try:
                 write_atomically(file, record.model_dump_json())
@@ -78,9 +78,9 @@ class Store:
                 raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
     def spooled(self, trial_key: str) -> TrialRecord | None:
-        """A trial's record if it waits in the spool."""
-        records = map(_read, self.spool.glob(f"{trial_key}.*"))
-        return next((record for record in records if record is not None), None)
+        """A trial's latest record if it waits in the spool."""
+        records = [r for f in self.spool.glob(f"{trial_key}.*") if (r := _read(f)) is not None]
+        return max(records, key=lambda r: (r.finished, r.attempt), default=None)
 
     @property
     def seen(self) -> Ended:
@@ -105,7 +105,7 @@ class Store:
             files = sorted(self.spool.glob("*.taken"))
             records = [record for file in files if (record := self._take(file)) is not None]
             new: list[TrialRecord] = []
-            for record in sorted(records, key=lambda record: not record.finished):
+            for record in sorted(records, key=TrialRecord.turn):
                 if not ended.covers(record):
                     new.append(record)
                     ended = ended.plus([record])
@@ -238,8 +238,9 @@ class Store:
             except (OSError, DeltaError, pa.ArrowException) as error:
                 raise StoreError(f"{self.root}: cannot be written: {error}") from None
 
-    def _spool_file(self, trial_key: str) -> Path:
-        return self.spool / f"{trial_key}.json"
+    def _spool_file(self, record: TrialRecord) -> Path:
+        at = "" if record.paused_at is None else f".{record.paused_at}"
+        return self.spool / f"{record.trial_key}{at}.json"
 
     def _exists(self, name: str) -> bool:
         return delta.exists(self.root / name)
@@ -260,15 +261,13 @@ class Store:
         return self._seen[1]
 
     def _append(self, records: Sequence[TrialRecord]) -> None:
-        curves = [record for record in records if record.finished and record.curve]
+        curves = [record for record in records if record.curve and record.status != "failed"]
         if curves:
-            # Present without a row: an earlier commit was killed between the two tables.
-            present = self._keys_in_curves({record.trial_key for record in curves})
+            # There already: the trial had paused, or a commit was killed between the two tables.
+            last = self._last_steps({record.trial_key for record in curves})
             rows = [
-                row
-                for record in curves
-                if record.trial_key not in present
-                for row in record.curve_rows()
+                {"trial_key": key, **point.model_dump()}
+                for key, point in curve_points(curves, last)
             ]
             if rows:
                 self.append("curves", rows)
@@ -276,10 +275,11 @@ class Store:
         version = delta.open_table(self.root / "trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
-    def _keys_in_curves(self, keys: set[str]) -> set[str]:
+    def _last_steps(self, keys: set[str]) -> dict[str, int]:
         among = [("trial_key", "in", sorted(keys))]
-        rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key"], among)
-        return set(rows["trial_key"].unique().to_pylist())
+        rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key", "step"], among)
+        last = rows.group_by("trial_key").aggregate([("step", "max")])
+        return dict(zip(*(last[name].to_pylist() for name in last.column_names), strict=True))
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Add rows to a table, while it is locked."""

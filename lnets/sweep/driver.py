@@ -15,14 +15,14 @@ from lnets.results.live import Live
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
 from lnets.specs.identity import BEHAVIOUR_VERSION, resolved_json
-from lnets.specs.search import OptunaSpec
 from lnets.sweep.code import code_commit
 from lnets.sweep.grouping import make_groups
+from lnets.sweep.messages import Group
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import Group, Runner
+from lnets.sweep.runner import Runner
 from lnets.sweep.schedule import Schedule
-from lnets.sweep.search import Search
+from lnets.sweep.search import Search, depends_on_results
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ _LIBRARIES = ("lnets", "torch", "ray", "numpy", "pydantic", "optuna", "deltalake
 def missing(plan: Plan, ended: Ended) -> list[Trial]:
     """Trials of a plan that have not finished, and what these need; failed ones are among them.
 
-    Those that a search has stopped are not; what it will ask for yet is not known.
+    Those that have been stopped for good are not; what a sampler will ask for is not known.
     """
     done = ended.finished
-    if isinstance(plan.sweep.algorithm, OptunaSpec):
+    if depends_on_results(plan.sweep):
         done |= ended.stopped
     left = {t.trial_key: t for t in plan.everything if t.trial_key not in done}
     wanted = required([t for t in plan.trials if t.trial_key in left], left)
@@ -74,7 +74,7 @@ def submit(
     commit = code_commit()
     store.commit()
     ended = store.ended()
-    if search is None and isinstance(plan.sweep.algorithm, OptunaSpec):
+    if search is None and depends_on_results(plan.sweep):
         search = Search(plan.sweep, store)
     trials = [] if search else missing(plan, ended)
     grouped = make_groups(trials, plan.sweep.resources, runner.workers, ended.failed)

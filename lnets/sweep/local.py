@@ -18,7 +18,6 @@ from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import resolved_json
-from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
@@ -26,7 +25,7 @@ from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
-from lnets.sweep.search import Search, plan_so_far
+from lnets.sweep.search import Search, depends_on_results, plan_so_far
 
 
 def submit_here(
@@ -44,7 +43,7 @@ def submit_here(
     """
     store = Store(folder, create=True)
     store.commit()
-    search = Search(plan.sweep, store) if isinstance(plan.sweep.algorithm, OptunaSpec) else None
+    search = Search(plan.sweep, store) if depends_on_results(plan.sweep) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
     to_run = missing(plan, store.ended())
     progress = Progress.of(plan, len(plan.everything) - len(to_run))
@@ -58,7 +57,8 @@ def submit_here(
         submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
-        _say("\n".join(search.summary()))
+        for line in search.summary():
+            _say(line)
     table = make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
@@ -147,8 +147,9 @@ def _login() -> str:
 def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
     rows = trials_that_count(store, [trial.trial_key for trial in plan.trials])
     for trial in plan.trials:
-        if trial.trial_key in rows:
-            progress.consider(trial.label, rows[trial.trial_key]["metrics"].get(progress.objective))
+        row = rows.get(trial.trial_key)
+        if row is not None and row["status"] == "completed":
+            progress.consider(trial.label, row["metrics"].get(progress.objective))
 
 
 @contextlib.contextmanager

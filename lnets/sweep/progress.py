@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from lnets.errors import StoreError
 from lnets.results.records import last_exception
 from lnets.results.store import Store
+from lnets.sweep.messages import Group, Result
 from lnets.sweep.plan import Plan
-from lnets.sweep.runner import Group, Result, record_without_result
+from lnets.sweep.runner import record_without_result
 
 
 @dataclass
@@ -77,14 +78,16 @@ class Progress:
                 case "blocked":
                     self.blocked += 1
                     self.last_error = f"blocked: {group.label}: {result.error}"
+                case "paused":
+                    continue
                 case "stopped":
                     self.stopped += 1
                 case "diverged":
                     self.diverged += 1
                 case "completed":
                     self.completed += 1
-            if result.trial_key not in self.needed:
-                self.consider(label, result.metrics.get(self.objective))
+                    if result.trial_key not in self.needed:
+                        self.consider(label, result.metrics.get(self.objective))
 
     def retry(self, group: Group, reason: str) -> None:
         """A group has lost its worker, and waits for another."""
@@ -141,7 +144,7 @@ class Watcher:
             if record is None and job.trial_key in self._store.ended().finished:
                 results.append(Result(trial_key=job.trial_key, status="completed"))
                 continue
-            if record is None or not record.finished:
+            if record is None or not job.answered_by(record):
                 error = f"the worker was lost: {reason}"
                 record = record_without_result(job, group.device, "failed", error)
                 try:

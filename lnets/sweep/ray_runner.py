@@ -22,7 +22,8 @@ from lnets.errors import ClusterError, LnetsError, TrialError
 from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.deaths import last_death
-from lnets.sweep.runner import Group, Job, Listener, Result, execute, train_here
+from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.runner import Listener, execute, train_here
 
 _MAX_WORKER_DEATHS = 2
 _OWN_RAY = {
@@ -247,9 +248,7 @@ class _Feed(_NotRestored, Searcher):
             return group  # None: Tune asks again
         return {"group": group.model_dump_json(), **self._needs}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         """Nothing: the listener hears how groups end."""
 
     def save(self, checkpoint_path: str) -> None:

@@ -15,9 +15,10 @@ from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep import runner as runner_module
 from lnets.sweep.driver import submit
+from lnets.sweep.messages import Group
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import Group, InProcessRunner
+from lnets.sweep.runner import InProcessRunner
 from lnets.sweep.schedule import Schedule
 from tests.sweep.killing import rows
 

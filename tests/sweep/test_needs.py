@@ -22,11 +22,12 @@ from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import compare_of
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.history import collect_garbage
+from lnets.sweep.messages import Result
 from lnets.sweep.overview import status_of
 from lnets.sweep.plan import Plan, Skipped, expected_seconds, make_plan
 from lnets.sweep.preview import preview
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import InProcessRunner, Result
+from lnets.sweep.runner import InProcessRunner
 from lnets.sweep.schedule import Schedule
 from tests.conftest import wait_for
 from tests.sweep.killing import ended, kill_again_and_again, kill_with_ray, rows, start
