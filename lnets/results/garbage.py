@@ -1,12 +1,12 @@
 """What a store may lose without losing a row: files that nothing uses any more."""
 
 import shutil
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lnets.results.artifacts import CHECKPOINT, SNAPSHOT
+from lnets.results.files import file_clock
 from lnets.results.lineage import with_ancestors
 from lnets.results.store import Store
 
@@ -96,7 +96,7 @@ def _quiet(path: Path) -> bool:
         newest = max(file.stat().st_mtime for file in (path, *path.rglob("*")))
     except FileNotFoundError:  # somebody is at work in it
         return False
-    return time.time() - newest > _QUIET_SECONDS
+    return file_clock(path.parent) - newest > _QUIET_SECONDS
 
 
 def _size(path: Path) -> int:

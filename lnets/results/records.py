@@ -74,6 +74,17 @@ PROPOSALS = pa.schema(
 TABLES = {"sweeps": SWEEPS, "trials": TRIALS, "curves": CURVES, "proposals": PROPOSALS}
 
 
+DIRTY = "-dirty-"
+"""What stands between a commit and the SHA-256 of the changes that were made to it."""
+
+
+def short_commit(commit: str | None) -> str:
+    """A commit, and the digest of changes to it, as a person reads them."""
+    if commit is None:
+        return "unknown"
+    return "-".join(part[:12] for part in commit.split("-"))
+
+
 def last_exception(error: str | None) -> str:
     """The line of a traceback that says what happened; the first line of any other text."""
     lines = (error or "").splitlines() or [""]
@@ -170,6 +181,7 @@ class SweepRecord(_Row):
     """JSON list of the sampled configurations that cannot be built, with reasons."""
     submitted_at: AwareDatetime
     commit: str | None
+    """Of the code; with `-dirty-` and a SHA-256 of the changes if it had any."""
     versions: str
     """JSON object of the versions of Python and of the libraries that decide results."""
     host: str

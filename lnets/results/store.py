@@ -13,6 +13,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, StoreError
 from lnets.results import delta
+from lnets.results.files import write_atomically
 from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord, curve_points
 
 SCHEMA_VERSION = 1
@@ -114,9 +116,11 @@ class Store:
             return new
 
     def add_sweep(self, record: SweepRecord) -> None:
-        """Note a submission."""
+        """Note a submission; as later than all before, for clocks differ, and the latest counts."""
         with self.locked():
-            self.append("sweeps", [record.model_dump()])
+            before = self.table("sweeps", ["submitted_at"])["submitted_at"].to_pylist()
+            at = max([record.submitted_at, *(one + timedelta(microseconds=1) for one in before)])
+            self.append("sweeps", [record.model_dump() | {"submitted_at": at}])
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether a sweep has been submitted before."""
@@ -175,7 +179,8 @@ class Store:
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
         if not marker.exists():
-            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            # The marker is looked for again, as another process may be making the store just now.
+            if self._holds_other_things() and not marker.exists():
                 raise StoreError(
                     f"{self.root}: not a results store, because it has no {_MARKER}; name an empty "
                     "or new folder."
@@ -199,6 +204,11 @@ class Store:
                 folder.mkdir(exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise StoreError(f"{folder}: the store is not writable.")
+
+    def _holds_other_things(self) -> bool:
+        if not self.root.is_dir():
+            return self.root.exists()
+        return any(not file.name.startswith(f".{_MARKER}") for file in self.root.iterdir())
 
     def _version(self, marker: Path) -> int:
         try:
@@ -283,18 +293,3 @@ def _read(file: Path) -> TrialRecord | None:
         return TrialRecord.model_validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Write a file that is either whole or not there, whatever process is killed.
-
-    A machine that loses its power may lose the file: its trial is then run again.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

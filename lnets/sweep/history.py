@@ -36,6 +36,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "name": counts.name,
             "sweep_id": counts.sweep_id,
             "submitted": when(one),
+            "commit": one["commit"],
             "state": "running" if counts.sweep_id in alive else _state(counts),
             "trials": counts.trials,
             "completed": counts.completed,
@@ -46,7 +47,8 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "missing": counts.missing,
             "best": _best(selected, i, json.loads(one["spec"])),
             "train_seconds": seconds.get(i, 0.0),
-            "age_seconds": (datetime.now(UTC) - one["submitted_at"]).total_seconds(),
+            # Another machine's clock may be ahead of this one's.
+            "age_seconds": max(0.0, (datetime.now(UTC) - one["submitted_at"]).total_seconds()),
         }
         for i, (one, counts) in enumerate(zip(stored, selected.counts(), strict=True))
     ]

@@ -118,8 +118,9 @@ def _run(
         else:
             from lnets.sweep.ray_runner import RayRunner
 
-            _say("starting Ray …" if cluster is None else "joining the cluster …")
-            shared = None if cluster is None else store.root
+            joined = cluster is not None or "RAY_ADDRESS" in os.environ
+            _say("joining the cluster …" if joined else "starting Ray …")
+            shared = store.root if joined else None
             wait = cluster is not None and cluster.wait
             on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
             executing = stack.enter_context(on_ray)

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from lnets.errors import StoreError
 from lnets.results.records import Status, TrialRecord
 
 END = 2**62
@@ -67,6 +68,8 @@ class Result(_Message):
     status: Status
     metrics: dict[str, float] = {}
     error: str | None = None
+    kept: bool = True
+    """Whether its record is in the spool; if not, the store cannot be written."""
 
     @property
     def place(self) -> int:
@@ -77,3 +80,8 @@ class Result(_Message):
     def of(cls, record: TrialRecord) -> "Result":
         """The part of a record that a driver wants to know at once."""
         return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
+
+    @classmethod
+    def not_kept(cls, trial_key: str, error: StoreError) -> "Result":
+        """What could not be spooled; the trial runs again when the sweep is submitted again."""
+        return cls(trial_key=trial_key, status="failed", error=str(error), kept=False)

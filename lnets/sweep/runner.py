@@ -1,6 +1,7 @@
 """What a runner is, how it executes a group of trials, and the runner without Ray."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -10,11 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from lnets.errors import ClusterError
+from lnets.errors import ClusterError, StoreError
 from lnets.results.artifacts import CHECKPOINT, EXPERIMENT_FILE, SNAPSHOT, WEIGHTS
+from lnets.results.files import write_atomically
 from lnets.results.live import stop_asked
-from lnets.results.records import Status, TrialRecord
-from lnets.results.store import Store, write_atomically
+from lnets.results.records import Status, TrialRecord, last_exception
+from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
 from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.parts import link, train_parts
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
 
 _MAX_ERROR = 10_000
+# What libraries that write files say of full disks, whatever they raise.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +38,9 @@ class Listener(Protocol):
 
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
+
+    def retried(self, group: Group, reason: str) -> None:
+        """A worker has died with a group, which will start again."""
 
     def lost(self, group: Group, reason: str) -> None:
         """A worker has died with a group and will not be tried again."""
@@ -79,7 +86,8 @@ def execute(group: Group, train: Train) -> list[Result]:
     """Train every trial of a group, spool its record, and draw what it has left for figures.
 
     Several are trained at once; should that fail, one by one, so that a trial is failed only by
-    itself. A trial that an earlier, killed worker has spooled already is not run again.
+    itself. A trial that an earlier, killed worker has spooled already is not run again. What cannot
+    be written, because the disk is full, is no failure of a trial: its result says so.
 
     Args:
         group: The trials.
@@ -97,10 +105,17 @@ def execute(group: Group, train: Train) -> list[Result]:
         return []
     results = {job.trial_key: _earlier(job, store) for job in group.jobs}
     jobs = [job for job in group.jobs if results[job.trial_key] is None]
-    records = _train_all(jobs, group, train)
+    try:
+        records = _train_all(jobs, group, train)
+    except StoreError as error:
+        records = []
+        results |= {job.trial_key: Result.not_kept(job.trial_key, error) for job in jobs}
     for record in records:
-        store.put(record)
-        results[record.trial_key] = Result.of(record)
+        try:
+            store.put(record)
+            results[record.trial_key] = Result.of(record)
+        except StoreError as error:
+            results[record.trial_key] = Result.not_kept(record.trial_key, error)
     for record in records:
         _draw(record, store.artifacts(record.trial_key))
     return [result for result in results.values() if result is not None]
@@ -146,6 +161,8 @@ def _train_alone(job: Job, group: Group, train: Train) -> TrialRecord:
         raise
     except Exception:  # whatever a trial raises is its result, and must not end the sweep
         error = traceback.format_exc()
+        if any(reason in error for reason in _FULL):
+            raise StoreError(f"{group.store}: cannot be written: {last_exception(error)}") from None
         return record_without_result(job, group.device, "failed", error, started)
     return record
 

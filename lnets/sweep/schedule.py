@@ -27,6 +27,7 @@ class Schedule(Watcher):
 
     Iterating gives the next group, or None while all that are left wait for some that are at work.
     A group whose needs cannot be had any more is not handed out: its trials end as `blocked`.
+    Nothing is handed out any more once a result could not be spooled.
 
     Args:
         plan: What the sweep asks for.
@@ -69,6 +70,8 @@ class Schedule(Watcher):
         return self
 
     def __next__(self) -> Group | None:
+        if self.not_kept is not None:
+            raise StopIteration
         while self._ready or self._searched():
             trials = self._left(heapq.heappop(self._ready)[1])
             if trials:
