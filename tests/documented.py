@@ -1,5 +1,6 @@
 """What the documentation's pages show: commands, code, names."""
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -13,8 +14,7 @@ PAGES = sorted(
     for path in (
         *REPOSITORY.glob("*.md"),
         *(REPOSITORY / "docs").glob("*.md"),
-        REPOSITORY / "sweeps" / "README.md",
-        REPOSITORY / "cluster" / "README.md",
+        *REPOSITORY.glob("*/README.md"),
     )
     if path.name != "CHANGELOG.md"  # which speaks of the past
 )
@@ -48,11 +48,17 @@ def inline(page: Path) -> list[str]:
 def commands(page: Path) -> list[Command]:
     """The commands of a page's shell blocks, in their order."""
     return [
-        Command(page.name, tuple(shlex.split(line, comments=True)), bool(NEEDS.search(line)))
+        Command(page.name, _words(line), bool(NEEDS.search(line)))
         for block in blocks(page, "sh")
         for line in block.replace("\\\n", " ").splitlines()
         if line.strip()
     ]
+
+
+def _words(line: str) -> tuple[str, ...]:
+    """Without the variables that are set for it alone."""
+    words = shlex.split(line, comments=True)
+    return tuple(itertools.dropwhile(lambda word: re.match(r"[A-Z_]+=", word), words))
 
 
 def mentions(page: Path) -> Iterator[tuple[str, ...]]:

@@ -26,8 +26,8 @@ OTHERS = {"split": {"type": "per_class", "train": 16, "validation": 2}, "step": 
 LEFT_OUT = ("schedule", "max_train_seconds", "every")
 NEEDED = ("gan_quick",)
 """Sweeps of which others need a configuration, so that all must be there."""
-ENVIRONMENT = ("make", "source", "pip", "optuna-dashboard", "pytest")
-"""What else may be typed; tests of its own run `make`, and none a package manager."""
+ENVIRONMENT = ("make", "source", "export", "pip", "ray", "optuna-dashboard", "pytest")
+"""What else may be typed. `make sweep` has a test of its own, and Ray's commands have Ray's."""
 
 
 def shortened(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
@@ -14,9 +14,9 @@ EXIT_CODES = {
     0: "done",
     1: "some trials failed, or something could not be read or written",
     2: "the spec or the command is wrong, and nothing was run",
-    3: "Ray could not be started or reached",
+    3: "Ray, or a cluster, could not be started, reached or used",
     4: "no such store, sweep or trial, or nothing in it is asked for",
-    130: "interrupted",
+    130: "interrupted, or stopped by another command",
 }
 """What a command ends with."""
 
@@ -73,6 +73,19 @@ StoreOption = Annotated[
     typer.Option(
         "--store", envvar="LNETS_STORE", help="Folder of the results store.", metavar="FOLDER"
     ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_API_SERVER_ADDRESS",
+        help="Of a Ray cluster's dashboard, as in http://head:8265; else this machine.",
+        metavar="URL",
+    ),
+]
+RunnerOption = Annotated[
+    Literal["ray", "in-process"],
+    typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SpecFile = Annotated[
