@@ -14,7 +14,7 @@ PAGES = sorted(
     for path in (
         *REPOSITORY.glob("*.md"),
         *(REPOSITORY / "docs").glob("*.md"),
-        *REPOSITORY.glob("*/README.md"),
+        *REPOSITORY.glob("[!.]*/README.md"),
     )
     if path.name != "CHANGELOG.md"  # which speaks of the past
 )

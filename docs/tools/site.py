@@ -19,7 +19,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for file in list(files.documentation_pages()) + list(files.media_files()):
         if file.src_dir == config.docs_dir:
             files.remove(file)
-    pages = [*root.glob("*.md"), *root.glob("*/README.md"), *Path(config.docs_dir).rglob("*.md")]
+    pages = [
+        *root.glob("*.md"),
+        *root.glob("[!.]*/README.md"),
+        *Path(config.docs_dir).rglob("*.md"),
+    ]
     for path in sorted(_with_linked(root, {page.relative_to(root).as_posix() for page in pages})):
         files.append(File.generated(config, path, abs_src_path=str(root / path)))
     return files
