@@ -69,7 +69,7 @@ def _markdown(table: Table, title: str, notes: Sequence[str]) -> str:
         return f"**{number}** \\*" if cell.best else f"{number} {mark(cell)}".strip()
 
     heads = [*map(_plain, grid.rows)]
-    heads += [_plain(" ".join(filter(None, (heading, metric)))) for heading, metric in grid.columns]
+    heads += [_plain(": ".join(filter(None, (c.heading, c.metric)))) for c in grid.columns]
     rows = [heads, ["---"] * len(grid.rows) + ["---:"] * len(grid.columns)]
     rows += [[*map(_plain, names), *map(text, cells)] for names, cells in grid.body]
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -116,7 +116,8 @@ def _html(table: Table, title: str, notes: Sequence[str]) -> str:
             return f'<td class="as-good">{number} <abbr title="{why}">≈</abbr></td>'
         return f"<td>{number}</td>"
 
-    titles = [(path,) for path in grid.rows] + [tuple(filter(None, c)) for c in grid.columns]
+    titles = [[path] for path in grid.rows]
+    titles += [[*filter(None, (c.heading, c.metric))] for c in grid.columns]
     heads = [f'<th scope="col">{"<br>".join(map(html.escape, title))}</th>' for title in titles]
     body = []
     for names, cells in grid.body:
@@ -139,7 +140,7 @@ def _latex(table: Table, title: str, notes: Sequence[str]) -> str:
     grid = Grid.of(table)
     numbers = list(zip(*(cells for _, cells in grid.body), strict=True))
     columns = [_number_column(grid, [cell for cell in column if cell]) for column in numbers]
-    heads = [rf"{{{_tex(metric)}}}" for _, metric in grid.columns]
+    heads = [rf"{{{_tex(column.metric)}}}" for column in grid.columns]
     lines = [rf"\begin{{tabular}}{{{'l' * len(grid.rows)}{''.join(columns)}}}", r"\toprule"]
     if table.layout.columns and heads:
         lines += _column_heads(grid)
@@ -160,7 +161,8 @@ def _latex(table: Table, title: str, notes: Sequence[str]) -> str:
 
 def _column_heads(grid: Grid) -> list[str]:
     """The row above the metrics: what names their columns, and rules below it."""
-    groups = [(name, len(list(run))) for name, run in itertools.groupby(grid.columns, _first)]
+    headings = [column.heading for column in grid.columns]
+    groups = [(heading, len(list(run))) for heading, run in itertools.groupby(headings)]
     first = len(grid.rows) + 1
     rules = []
     for _, width in groups:
@@ -168,10 +170,6 @@ def _column_heads(grid: Grid) -> list[str]:
         first += width
     heads = [rf"\multicolumn{{{width}}}{{c}}{{{_tex(name)}}}" for name, width in groups]
     return [rf"{' & '.join([*[''] * len(grid.rows), *heads])} \\", "".join(rules)]
-
-
-def _first(column: tuple[str, str]) -> str:
-    return column[0]
 
 
 def _number_column(grid: Grid, cells: Sequence[Cell]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lnets.results.rendering import value_text
+from lnets.results.rendering import short_text
 from lnets.results.selected import Selected, names_of_needs, with_names
 from lnets.results.statistics import Interval, mean_interval
 from lnets.results.views import at_path, flatten
@@ -79,11 +79,6 @@ class Group:
         """Mean over seeds; None where no completed trial has the metric."""
         values = self.by_seed(metric)
         return sum(values.values()) / len(values) if values else None
-
-
-def short_text(value: Any) -> str:
-    """A configuration's value, numbers rounded to what tells configurations apart."""
-    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
 
 
 def configurations(
