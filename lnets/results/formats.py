@@ -32,6 +32,17 @@ _LATEX = {
     "–": "--",
     "…": r"\ldots{}",
 }
+_STYLE = """<style>
+.lnets-table { margin: 1em 0; overflow-x: auto; }
+.lnets-table table { border-collapse: collapse; border-block: 2px solid; }
+.lnets-table td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.lnets-table caption { font-weight: bold; padding: .3em 0; text-align: left; }
+.lnets-table :is(th, td) { font-weight: normal; padding: .25em .75em; text-align: left; }
+.lnets-table :is(td, .number) { text-align: right; }
+.lnets-table thead th { border-bottom: 1px solid; vertical-align: bottom; }
+.lnets-table figcaption { font-size: .8em; margin-top: .5em; }
+.lnets-table abbr { text-decoration: none; }
+</style>"""
 _LATEX_HEAD = r"""% \usepackage{booktabs, siunitx}
 \begin{table}
 \centering
@@ -53,7 +64,7 @@ def to_text(table: Table, kind: Format, *, title: str, command: str) -> str:
         "latex": _latex,
         "csv": _csv,
         "json": _json,
-        "html": _html,
+        "html": lambda *parts: f"{_STYLE}\n{html_table(*parts)}",
     }
     best = "bold:" if kind == "latex" else "*"
     return writers[kind](table, title, footer(table, command, best=best))
@@ -101,8 +112,14 @@ def _json(table: Table, title: str, notes: Sequence[str]) -> str:
     return json.dumps(data, indent=2, allow_nan=False)
 
 
-def _html(table: Table, title: str, notes: Sequence[str]) -> str:
-    """A figure without any style of its own, but for `class` at its cells."""
+def html_table(table: Table, title: str, notes: Sequence[str]) -> str:
+    """A figure without any style of its own, but for `class` at it and its cells.
+
+    Args:
+        table: What to write.
+        title: What it is called.
+        notes: What stands below it.
+    """
     grid = Grid.of(table)
 
     def text(cell: Cell | None) -> str:
@@ -116,9 +133,10 @@ def _html(table: Table, title: str, notes: Sequence[str]) -> str:
             return f'<td class="as-good">{number} <abbr title="{why}">≈</abbr></td>'
         return f"<td>{number}</td>"
 
-    titles = [[path] for path in grid.rows]
-    titles += [[*filter(None, (c.heading, c.metric))] for c in grid.columns]
-    heads = [f'<th scope="col">{"<br>".join(map(html.escape, title))}</th>' for title in titles]
+    heads = [f'<th scope="col">{_breakable(path)}</th>' for path in grid.rows]
+    for column in grid.columns:
+        parts = map(_breakable, filter(None, (column.heading, column.metric)))
+        heads.append(f'<th scope="col" class="number">{"<br>".join(parts)}</th>')
     body = []
     for names, cells in grid.body:
         row = [f'<th scope="row">{html.escape(name)}</th>' for name in names]
@@ -133,6 +151,11 @@ def _html(table: Table, title: str, notes: Sequence[str]) -> str:
             "</figure>",
         ]
     )
+
+
+def _breakable(name: str) -> str:
+    """A name as HTML, with line breaks where its parts end."""
+    return re.sub(r"(?<=[._@])(?=\w)", "<wbr>", html.escape(name))
 
 
 def _latex(table: Table, title: str, notes: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from lnets.errors import SpecError
 from lnets.results.canvas import COLORS, GREY, MAP, new_figure, style
 from lnets.results.rendering import rounded
-from lnets.results.series import Band
+from lnets.results.series import Band, readable_range
 from lnets.results.tables import Cell
 
 _DPI = 300
@@ -75,6 +75,13 @@ def lines_figure(panels: Mapping[str, Sequence[tuple[str, str, Band]]], along: s
                 band.x, band.low, band.high, color=look["color"], alpha=0.2, linewidth=0
             )
         axes.set(xlabel=along, ylabel=title)
+        means, ends = (
+            [b.mean for _, _, b in lines],
+            [e for _, _, b in lines for e in (b.low, b.high)],
+        )
+        shown = readable_range(np.concatenate(means), np.concatenate(ends))
+        if shown is not None:
+            axes.set_ylim(*shown)
         style(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     place: Any = "outside lower center"

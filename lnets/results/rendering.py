@@ -121,7 +121,7 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
         for winner in table.winners
     ]
     lines += [*table.notes, *map(count_text, table.sweeps), _origin(table.source)]
-    return [*lines, f"{MADE_BY}{command}"] if command else lines
+    return [*filter(None, lines), *([f"{MADE_BY}{command}"] if command else [])]
 
 
 def value_text(value: Any) -> str:

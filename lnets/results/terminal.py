@@ -142,7 +142,7 @@ def _table(columns: Sequence[tuple[_Column, int]], title: str) -> RichTable:
     shown = RichTable(title=title or None, title_justify="left")
     for column, width in columns:
         shown.add_column(
-            Text(_wrapped(column.head, width)),
+            Text(wrapped(column.head, width)),
             justify="right" if column.number else "left",
             width=width,
             overflow="fold",
@@ -150,7 +150,7 @@ def _table(columns: Sequence[tuple[_Column, int]], title: str) -> RichTable:
     for row in zip(*(column.cells for column, _ in columns), strict=True):
         shown.add_row(
             *(
-                cell if column.number else Text(_wrapped(cell.plain, width))
+                cell if column.number else Text(wrapped(cell.plain, width))
                 for cell, (column, width) in zip(row, columns, strict=True)
             )
         )
@@ -172,7 +172,7 @@ def _longest(text: str) -> int:
     return max((cell_len(piece.rstrip()) for piece in _PIECE.findall(text)), default=0)
 
 
-def _wrapped(text: str, width: int) -> str:
+def wrapped(text: str, width: int) -> str:
     """Text with line breaks between its pieces, so that it is no wider where that can be."""
     lines: list[str] = []
     for given in text.split("\n"):

@@ -65,15 +65,19 @@
     return made;
   }
 
-  const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  // Configurations often differ at the end of their names.
+  const cut = (text, most) => text.length > most ? `${text.slice(0, Math.ceil(most / 2) - 1)}…${text.slice(-Math.floor(most / 2))}` : text;
 
   function layoutOf(layout, color, narrow) {
     const axis = (given) => ({gridcolor: color("grid"), zerolinecolor: color("line"), linecolor: color("line"), ...given});
+    const ground = faded(color("raised"), 0.8);  // lines run behind the notes
+    const annotations = layout.annotations?.map((note) => ({...note, bgcolor: ground, text: narrow ? cut(note.text, 8) : note.text}));
+    layout = {...layout, annotations};
     if (narrow) {
-      const {yaxis, annotations} = layout;
+      const {xaxis, yaxis} = layout;
       const ticktext = yaxis.ticktext?.map((text) => cut(text, 18));
-      const notes = annotations?.map((note) => ({...note, text: cut(note.text, 8)}));
-      layout = {...layout, yaxis: {...yaxis, ...(ticktext && {ticktext})}, annotations: notes};
+      const title = xaxis.title && {text: xaxis.title.text.replace(" (", "<br>(")};
+      layout = {...layout, xaxis: {...xaxis, title}, yaxis: {...yaxis, ...(ticktext && {ticktext})}};
     }
     return {
       height: HEIGHT, margin: {l: 56, r: 24, t: 28, b: 48}, hovermode: "closest", uirevision: "kept",
