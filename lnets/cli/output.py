@@ -34,7 +34,7 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     texts = [
         {name: "–" if value is None else str(value) for name, value in row.items()} for row in rows
     ]
-    shown = render_rows(texts, width=_console().width)
+    shown = render_rows(texts, width=terminal_width())
     print_parts(shown if isinstance(shown, list) else [shown])
 
 
@@ -46,7 +46,7 @@ def print_table(table: "Table", title: str, kind: "Format") -> None:
 
     command = shlex.join(["lnets-sweep", *sys.argv[1:]])
     if kind == "terminal":
-        width = _console().width
+        width = terminal_width()
         notes = wrap_notes(footer(table, command), width=width)
         print_parts([*render(table, width=width, title=title), *notes])
     else:
@@ -62,6 +62,11 @@ def print_parts(parts: "Iterable[str | RichTable]") -> None:
             typer.echo(part)
         else:
             _console().print(part)
+
+
+def terminal_width() -> int:
+    """In letters; as wide as anything may be where stdout is not a terminal."""
+    return _console().width
 
 
 def plan_sizes(plan: "Plan") -> dict[str, int]:

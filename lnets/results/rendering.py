@@ -124,6 +124,14 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
     return [*filter(None, lines), *([f"{MADE_BY}{command}"] if command else [])]
 
 
+def few_seeds(seeds: int, comparisons: int) -> str:
+    """That no test of so many seeds can find a difference, and how many seeds might."""
+    return (
+        f"{_many(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to call any difference "
+        f"significant; {seeds_needed(comparisons)} could be enough"
+    )
+
+
 def value_text(value: Any) -> str:
     """A configuration's value, as it stands in a specification."""
     return value if isinstance(value, str) else show(value)
@@ -166,11 +174,7 @@ def _about(tests: Tests, numbers: Sequence[int]) -> list[str]:
         if tests.telling:
             lines.append(f"≈ not significantly worse than the best: p ≥ {SIGNIFICANT} ({how})")
         else:
-            needed = seeds_needed(tests.comparisons)
-            lines.append(
-                f"{tests.seeds} seeds are too few to call any difference significant; {needed} "
-                f"could be enough ({how})"
-            )
+            lines.append(f"{few_seeds(tests.seeds, tests.comparisons)} ({how})")
     if 0 < tests.unpaired < tests.comparisons:
         number = _many(tests.unpaired, "comparison")
         lines.append(f"not paired, because seeds differ, but by {unpaired}: {number}")

@@ -2,8 +2,9 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rich.cells import cell_len
 from rich.table import Table as RichTable
@@ -27,17 +28,17 @@ class _Column:
     number: bool = False
     """Whether of numbers, which stay on one line."""
 
-    @property
+    @cached_property
     def content(self) -> int:
         """The width of the widest cell."""
         return max((cell_len(cell.plain) for cell in self.cells), default=0)
 
-    @property
+    @cached_property
     def natural(self) -> int:
         """The width in which nothing is wrapped."""
         return max(self.content, *map(cell_len, self.head.split("\n")))
 
-    @property
+    @cached_property
     def least(self) -> int:
         """The width in which no piece of a name, and no number, is broken."""
         if self.number:
@@ -72,21 +73,33 @@ def render(table: Table, *, width: int, title: str = "") -> list[RichTable]:
         )
         for i, column in enumerate(grid.columns)
     ]
-    if _total([column.natural for column in (*names, *numbers)]) <= width:
-        return [_table([(one, one.natural) for one in (*names, *numbers)], title)]
-    widest = max((column.least for column in numbers), default=0)
-    room = min(width // 2, width - widest - _FRAME)
-    named = list(zip(names, _fitted(names, room), strict=True))
-    blocks: list[list[tuple[_Column, int]]] = []
-    for column in numbers:
-        shown = (column, column.least)
-        if blocks and _total([w for _, w in (*named, *blocks[-1], shown)]) <= width:
-            blocks[-1].append(shown)
-        else:
-            blocks.append([shown])
-    spare = width - max(_total([w for _, w in (*named, *block)]) for block in blocks or [[]])
-    named = list(zip(names, _fitted(names, room + max(0, spare)), strict=True))
-    return [_table([*named, *block], "" if i else title) for i, block in enumerate(blocks or [[]])]
+    return _blocks(names, numbers, title, width)
+
+
+def render_texts(
+    title: str,
+    names: Mapping[str, Sequence[str]],
+    numbers: Mapping[str, Sequence[str]],
+    *,
+    width: int,
+) -> list[RichTable]:
+    """A table for a terminal of what is there as text.
+
+    Args:
+        title: What it is called.
+        names: The cells of the columns that name rows, by heading.
+        numbers: The same of those that are not wrapped.
+        width: Of the terminal, in letters.
+
+    Returns:
+        One table, or several below each other, each with some of the columns of numbers.
+    """
+    return _blocks(
+        [_Column(head, list(map(Text, cells))) for head, cells in names.items()],
+        [_Column(head, list(map(Text, cells)), number=True) for head, cells in numbers.items()],
+        title,
+        width,
+    )
 
 
 def render_rows(rows: Sequence[dict[str, str]], *, width: int) -> RichTable | list[str]:
@@ -127,14 +140,35 @@ def wrap_notes(lines: Sequence[str], *, width: int) -> list[str]:
     ]
 
 
+def _blocks(
+    names: Sequence[_Column], numbers: Sequence[_Column], title: str, width: int
+) -> list[RichTable]:
+    """All columns in one table, or in some that repeat the names."""
+    if _total([column.natural for column in (*names, *numbers)]) <= width:
+        return [_table([(one, one.natural) for one in (*names, *numbers)], title)]
+    widest = max((column.least for column in numbers), default=0)
+    room = min(width // 2, width - widest - _FRAME)
+    named = list(zip(names, _fitted(names, room), strict=True))
+    blocks: list[list[tuple[_Column, int]]] = []
+    for column in numbers:
+        shown = (column, column.least)
+        if blocks and _total([w for _, w in (*named, *blocks[-1], shown)]) <= width:
+            blocks[-1].append(shown)
+        else:
+            blocks.append([shown])
+    spare = width - max(_total([w for _, w in (*named, *block)]) for block in blocks or [[]])
+    named = list(zip(names, _fitted(names, room + max(0, spare)), strict=True))
+    return [_table([*named, *block], "" if i else title) for i, block in enumerate(blocks or [[]])]
+
+
 def _fitted(columns: Sequence[_Column], width: int) -> list[int]:
-    """Widths of columns of words: what is over is for those that are cut most."""
+    """Widths of columns of words: what is over is for those that lack least."""
     widths = [column.least for column in columns]
     while _total(widths) < width:
         short = [i for i, one in enumerate(columns) if widths[i] < one.natural]
         if not short:
             break
-        widths[min(short, key=lambda i: widths[i] / columns[i].natural)] += 1
+        widths[min(short, key=lambda i: columns[i].natural - widths[i])] += 1
     return widths
 
 
