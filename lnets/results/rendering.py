@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lnets.results.records import short_commit
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
 from lnets.results.tables import Cell, Source, Table, Tests
@@ -190,10 +191,7 @@ def _about(tests: Tests, numbers: Sequence[int]) -> list[str]:
 
 
 def _origin(source: Source) -> str:
-    commits = [
-        commit[:12] + "-dirty" * commit.endswith("-dirty") if commit else "unknown"
-        for commit in source.commits
-    ]
+    commits = list(map(short_commit, source.commits))
     parts = [
         f"seeds {_ranges(source.seeds)}" if source.seeds else "",
         f"commit {', '.join(commits)}" if commits else "",

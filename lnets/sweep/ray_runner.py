@@ -1,34 +1,19 @@
-"""Ray Tune as a runner: one Tune trial is one group. The only module here that imports ray."""
+"""Ray Tune as a runner: one Tune trial is one group."""
 
 import contextlib
-import os
-import sys
+import logging
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
-# Read by Ray when it is imported. Every socket on the loopback interface; no usage reports; no
-# files per trial, since the store has our own; no snapshots, since the store is what a sweep
-# resumes from; Ctrl-C as an ordinary KeyboardInterrupt; workers in the driver's folder, so that
-# relative paths of data mean the same to them.
-os.environ.update(
-    {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        "GLOO_SOCKET_IFNAME": _LOOPBACK,
-        "NCCL_SOCKET_IFNAME": _LOOPBACK,
-    }
-)
+from lnets.sweep.ray_environment import staging
 
+# isort: split
 import ray
 from ray import train, tune
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.trainable import Trainable
@@ -36,12 +21,13 @@ from ray.tune.trainable import Trainable
 from lnets.errors import ClusterError, LnetsError, TrialError
 from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
-from lnets.sweep.runner import Group, Job, Listener, Result, execute, train_here
+from lnets.sweep.deaths import last_death
+from lnets.sweep.fits import fitting
+from lnets.sweep.jobs import check_machines, machines, which_ray
+from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.runner import Listener, execute, train_here
 
 _MAX_WORKER_DEATHS = 2
-# Groups that Tune stages ahead: with one, its default for a searcher, workers wait for each other.
-_STAGED_GROUPS = "64"
-_OBJECT_STORE_BYTES = 200 * 2**20
 
 
 class TrialWorker(Trainable):
@@ -119,46 +105,37 @@ def _as_one_failure(error: Exception) -> LnetsError:
     return ClusterError(f"Workers were lost: {error}")
 
 
-@contextlib.contextmanager
-def _staging() -> Iterator[None]:
-    before = os.environ.get("TUNE_MAX_PENDING_TRIALS_PG")
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = before or _STAGED_GROUPS
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TUNE_MAX_PENDING_TRIALS_PG"]
-
-
 class RayRunner:
-    """Runs groups on a local Ray with its dashboard, for the time of a `with` block.
+    """Runs groups on a Ray with its dashboard, for the time of a `with` block.
 
     Args:
         resources: What one group takes.
+        shared: Of a driver inside a Ray Job the store, which all machines of its cluster must
+            reach; None starts a Ray on this machine.
+        wait: Whether to wait until the cluster has what one group takes.
 
     Raises:
-        ClusterError: If Ray does not start, or the machine lacks what one group takes.
+        ClusterError: If Ray does not start, lacks what one group takes, or does not reach the
+            store.
     """
 
-    def __init__(self, resources: ResourcesSpec) -> None:
-        self._resources = resources
+    def __init__(
+        self, resources: ResourcesSpec, shared: Path | None = None, *, wait: bool = False
+    ) -> None:
+        self._resources, self._shared, self._wait = resources, shared, wait
         self.dashboard: str | None = None
 
     def __enter__(self) -> "RayRunner":
+        how = which_ray(self._shared)
         try:
-            context = ray.init(
-                address="local",
-                include_dashboard=True,
-                dashboard_host="127.0.0.1",
-                object_store_memory=_OBJECT_STORE_BYTES,
-                log_to_driver=False,
-                logging_level="ERROR",
-            )
+            context = ray.init(**how, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # Ray documents no narrower class
             raise ClusterError(f"Ray did not start: {error}") from error
+        # Of trials that failed, which the listener has heard of.
+        logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
         self.dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
         try:
-            self._check_resources()
+            check_machines(self._resources, self._shared, wait=self._wait)
         except ClusterError:
             ray.shutdown()
             raise
@@ -170,19 +147,17 @@ class RayRunner:
     @property
     def workers(self) -> int:
         """Groups that run at the same time."""
-        there, asked = ray.cluster_resources(), self._resources
-        fit = [int(there["CPU"] // (asked.cpu * asked.workers))]
-        if asked.gpu:
-            fit.append(int(there["GPU"] / (asked.gpu * asked.workers)))
-        return min(fit) if asked.max_concurrent is None else min(*fit, asked.max_concurrent)
+        fit, most = fitting(self._resources, machines()), self._resources.max_concurrent
+        return fit if most is None else min(fit, most)
 
     def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
         most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
-            tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder,
-            _staging(),
+            tempfile.TemporaryDirectory(prefix=".lnets-tune-", dir=self._shared) as folder,
+            staging(),
             _as_cluster_errors(),
+            _memory_kills_as_deaths(),
         ):
             tune.Tuner(
                 TrialWorker,
@@ -202,17 +177,6 @@ class RayRunner:
                 ),
             ).fit()
 
-    def _check_resources(self) -> None:
-        there = ray.cluster_resources()
-        workers = self._resources.workers
-        for kind, each in (("CPU", self._resources.cpu), ("GPU", self._resources.gpu)):
-            if workers * each > there.get(kind, 0):
-                fewer = " or `resources.workers`" if workers > 1 else ""
-                raise ClusterError(
-                    f"One trial takes {workers * each:g} {kind}, but this machine has "
-                    f"{there.get(kind, 0):g}; lower `resources.{kind.lower()}`{fewer}."
-                )
-
 
 @contextlib.contextmanager
 def _as_cluster_errors() -> Iterator[None]:
@@ -223,6 +187,26 @@ def _as_cluster_errors() -> Iterator[None]:
         raise
     except Exception as error:  # Tune documents no narrower class
         raise ClusterError(f"Ray Tune stopped: {error}") from error
+
+
+@contextlib.contextmanager
+def _memory_kills_as_deaths() -> Iterator[None]:
+    """Tune gives up a whole run where Ray has killed one worker for lack of memory.
+
+    Its manager of actors knows two kinds of errors, and what Ray raises then is neither.
+    """
+    failed = RayActorManager._actor_task_failed
+
+    def failed_or_died(manager: Any, *, exception: Exception, **task: Any) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            exception = ray.exceptions.RayActorError(error_msg=str(exception))
+        failed(manager, exception=exception, **task)
+
+    RayActorManager._actor_task_failed = failed_or_died
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = failed
 
 
 class _NotRestored:
@@ -248,9 +232,7 @@ class _Feed(_NotRestored, Searcher):
             return group  # None: Tune asks again
         return {"group": group.model_dump_json(), **self._needs}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         """Nothing: the listener hears how groups end."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -267,26 +249,22 @@ class _Bridge(_NotRestored, tune.Callback):
         self._listener = listener
         self._methods: dict[Any, Any] = {}
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
         group = _group(trial)
         self._name_task(trial, group.label)
         self._listener.started(group)
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         results = trial.last_result["results"]
         self._listener.ended(
             _group(trial), [Result.model_validate_json(result) for result in results]
         )
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        error = trial.get_error()
-        self._listener.lost(_group(trial), str(error) if error else "the worker died")
+    def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
+        self._listener.lost(_group(trial), last_death(trial.error_file))
+
+    def on_trial_recover(self, *, trial: Trial, **_: Any) -> None:
+        self._listener.retried(_group(trial), last_death(trial.error_file))
 
     def _name_task(self, trial: Trial, label: str) -> None:
         """Show the trial's name in the dashboard, where a reused actor keeps its first one."""
