@@ -51,16 +51,9 @@ def lines_picture(
     """
     heights = [value for _, _, band in lines for value in numbers(band.mean)]
     upright = axis(axes[1], heights, [end for _, _, b in lines for end in (*b.low, *b.high)])
-    cut = "range" in upright
     kind_head = ("kind",) if any(kind for _, kind, _ in lines) else ()
     rows = [
-        (
-            groups[i].label,
-            *((kind,) if kind_head else ()),
-            f"{band.x[-1]:g}",
-            _last(band),
-            str(band.n),
-        )
+        (groups[i].label, *(kind_head and (kind,)), f"{band.x[-1]:g}", _last(band), str(band.n))
         for i, kind, band in lines
     ]
     return Picture(
@@ -71,7 +64,9 @@ def lines_picture(
         layout={"xaxis": axis(axes[0]), "yaxis": upright},
         heads=("configuration", *kind_head, f"last {axes[0]}", "mean ± 95% interval", "seeds"),
         rows=rows[:MOST_ROWS],
-        notes=("Bands that are far wider than the lines are apart are cut off.",) if cut else (),
+        notes=("Bands that are far wider than the lines are apart are cut off.",)
+        if "range" in upright
+        else (),
     )
 
 
