@@ -6,13 +6,14 @@ import sys
 
 import typer
 
-from lnets.cli import audit, commands, history, legacy, pictures, results, studies
+from lnets.cli import audit, commands, control, history, legacy, pictures, results, studies
 from lnets.cli.app import app
 from lnets.errors import LnetsError
 
 __all__ = [
     "audit",
     "commands",
+    "control",
     "history",
     "legacy",
     "main",

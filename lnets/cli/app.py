@@ -1,7 +1,7 @@
 """The application, and the options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,6 +20,19 @@ StoreOption = Annotated[
     typer.Option(
         "--store", envvar="LNETS_STORE", help="Folder of the results store.", metavar="FOLDER"
     ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        envvar="RAY_API_SERVER_ADDRESS",
+        help="Of a Ray cluster's dashboard, as in http://head:8265; else this machine.",
+        metavar="URL",
+    ),
+]
+RunnerOption = Annotated[
+    Literal["ray", "in-process"],
+    typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_STORE = Path("results")

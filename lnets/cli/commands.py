@@ -1,13 +1,21 @@
 """Commands that read specs and run them: each parses, calls one function, and prints."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import (
+    DEFAULT_STORE,
+    AddressOption,
+    JsonOption,
+    RunnerOption,
+    StoreOption,
+    app,
+)
+from lnets.cli.control import FollowOption, WaitOption, print_handed, refuse_misplaced
 from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
-from lnets.cli.output import plan_sizes, plan_words, print_json, print_table
+from lnets.cli.output import plan_sizes, plan_words, print_json, print_outcome
 from lnets.errors import SpecError
 
 SpecFile = Annotated[
@@ -63,18 +71,18 @@ def plan(spec: SpecFile, store: StoreOption = DEFAULT_STORE, as_json: JsonOption
 def submit(
     spec: SpecFile,
     store: StoreOption = DEFAULT_STORE,
-    runner: Annotated[
-        Literal["ray", "in-process"],
-        typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
-    ] = "ray",
+    runner: RunnerOption = "ray",
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
     require_clean: Annotated[
         bool, typer.Option("--require-clean", help="Refuse code with changes since its commit.")
     ] = False,
+    address: AddressOption = None,
+    follow: FollowOption = False,
+    wait: WaitOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run what the store lacks of a sweep, then print its table.
+    """Run what the store lacks of a sweep, then print its table; or hand it to a cluster.
 
     Example: lnets-sweep submit sweeps/absolute_value.yaml
     """
@@ -85,16 +93,17 @@ def submit(
     if require_clean:
         refuse_changed_code()
     made = make_plan(sweep_in(spec, overrides, faithful=faithful))
-    table, progress = submit_here(made, store, runner)
-    print_table(table, made.sweep.name, "json" if as_json else "terminal")
-    if progress.failed or progress.blocked:
-        counts = {"failed": progress.failed, "are blocked": progress.blocked}
-        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
-        again = ", submitting again retries them" if progress.failed else ""
-        typer.echo(
-            f"{found}; `lnets-sweep status {made.sweep.name}` has the reasons{again}.", err=True
+    refuse_misplaced(address, runner, follow=follow, wait=wait)
+    if address is not None:
+        from lnets.sweep.remote import Cluster
+
+        cluster = Cluster(address)
+        print_handed(
+            cluster, cluster.submit(made, store, wait=wait), made.sweep.name, follow, as_json
         )
-        raise typer.Exit(1)
+        return
+    table, progress = submit_here(made, store, runner)
+    print_outcome(table, progress, made.sweep.name, as_json)
 
 
 @app.command()

@@ -4,16 +4,30 @@ from typing import Annotated
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, StoreOption, app
 from lnets.cli.output import print_json, print_rows
 
 
 @app.command("list")
-def list_sweeps(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """List the sweeps of a store: state, best result, seconds of training, age.
+def list_sweeps(
+    store: StoreOption = DEFAULT_STORE,
+    address: AddressOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the sweeps of a store: state, best result, seconds of training, age; or of a cluster.
 
     Example: lnets-sweep list
     """
+    if address is not None:
+        from lnets.sweep.remote import Cluster
+
+        found = Cluster(address).all()
+        shown = [job.to_json() if as_json else job.to_row() for job in found]
+        if shown or as_json:
+            print_rows(shown, as_json)
+        else:
+            typer.echo("no sweeps yet", err=True)
+        return
     from lnets.results.store import Store
     from lnets.sweep.history import brief, sweep_rows
 
@@ -30,6 +44,7 @@ def list_sweeps(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False)
 def status(
     sweep: Annotated[str | None, typer.Argument(help="Name, id or file; all if left out.")] = None,
     store: StoreOption = DEFAULT_STORE,
+    address: AddressOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show how far sweeps are, what runs now, and why trials failed.
@@ -39,6 +54,15 @@ def status(
     from lnets.results.store import Store
     from lnets.sweep.overview import status_of
 
+    if address is not None:
+        from lnets.sweep.remote import Cluster
+
+        found = Cluster(address).statuses(sweep, store)
+        if as_json:
+            print_json([one.to_json() for one in found])
+        else:
+            typer.echo("\n\n".join(one.to_text() for one in found) or "no sweeps yet")
+        return
     shown = status_of(Store(store), sweep)
     if as_json:
         print_json([one.to_json() for one in shown])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lnets.results.formats import Format
     from lnets.results.tables import Table
     from lnets.sweep.plan import Plan
+    from lnets.sweep.progress import Progress
 
 
 def print_json(data: Any) -> None:
@@ -52,6 +53,21 @@ def print_table(table: "Table", title: str, kind: "Format") -> None:
         typer.echo(to_text(table, kind, title=title, command=command))
         if kind == "csv":
             typer.echo("\n".join(footer(table, command)), err=True)
+
+
+def print_outcome(table: "Table", progress: "Progress", name: str, as_json: bool) -> None:
+    """The table of a sweep that has run, and what went wrong in it.
+
+    Raises:
+        typer.Exit: If something did.
+    """
+    print_table(table, name, "json" if as_json else "terminal")
+    if progress.failed or progress.blocked:
+        counts = {"failed": progress.failed, "are blocked": progress.blocked}
+        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        again = ", submitting again retries them" if progress.failed else ""
+        typer.echo(f"{found}; `lnets-sweep status {name}` has the reasons{again}.", err=True)
+        raise typer.Exit(1)
 
 
 def print_parts(parts: "Iterable[str | RichTable]") -> None:

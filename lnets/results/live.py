@@ -1,15 +1,22 @@
-"""Which drivers are at work on a store: small files that each renews while it lives."""
+"""Which drivers are at work on a store, and what is asked of them: small files that tell.
+
+A driver renews its heartbeat while it lives. Who wants it to end puts a file beside that heartbeat,
+so a request reaches drivers on any machine that has the store, and none that starts later.
+"""
 
 import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal, TypeAlias, get_args
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lnets.errors import StoreError
 from lnets.results.files import file_clock, write_atomically
 
+Request: TypeAlias = Literal["stop", "cancel"]
+"""To end when what runs has ended, or now."""
 _STALE_SECONDS = 15.0
 
 
@@ -27,6 +34,11 @@ class Heartbeat(BaseModel):
     running: tuple[str, ...]
     """Labels of the trials at work."""
 
+    @property
+    def driver(self) -> str:
+        """By which a driver is told from all others."""
+        return f"{self.sweep_id}-{self.host}-{self.pid}"
+
 
 class Live:
     """A driver's own heartbeat.
@@ -39,7 +51,7 @@ class Live:
     """
 
     def __init__(self, root: Path, sweep_id: str, name: str, dashboard: str | None) -> None:
-        self._file = _folder(root) / f"{sweep_id}-{socket.gethostname()}-{os.getpid()}.json"
+        self._root = root
         self._first = Heartbeat(
             sweep_id=sweep_id,
             name=name,
@@ -49,6 +61,9 @@ class Live:
             dashboard=dashboard,
             running=(),
         )
+        self.driver = self._first.driver
+        self._file = _folder(root) / f"{self.driver}.json"
+        self._forget_requests()  # to an earlier process of this number
 
     def beat(self, running: tuple[str, ...]) -> None:
         """Say that this driver lives, and what runs."""
@@ -58,9 +73,20 @@ class Live:
         except OSError as error:
             raise StoreError(f"{self._file}: cannot be written: {error.strerror}") from None
 
+    def request(self) -> Request | None:
+        """What is asked of this driver."""
+        if _request_file(self._root, self.driver, "cancel").exists():
+            return "cancel"
+        return "stop" if stop_asked(self._root, self.driver) else None
+
     def stop(self) -> None:
         """The driver has ended."""
         self._file.unlink(missing_ok=True)
+        self._forget_requests()
+
+    def _forget_requests(self) -> None:
+        for request in get_args(Request):
+            _request_file(self._root, self.driver, request).unlink(missing_ok=True)
 
 
 def heartbeats(root: Path) -> list[Heartbeat]:
@@ -74,6 +100,34 @@ def heartbeats(root: Path) -> list[Heartbeat]:
         except (OSError, ValidationError):  # ended just now, or of another version
             continue
     return found
+
+
+def ask(root: Path, sweep_id: str, request: Request) -> list[Heartbeat]:
+    """Ask the drivers that are at work on a sweep to end.
+
+    Returns:
+        Those that were asked.
+
+    Raises:
+        StoreError: If the store cannot be written.
+    """
+    asked = [heartbeat for heartbeat in heartbeats(root) if heartbeat.sweep_id == sweep_id]
+    for heartbeat in asked:
+        file = _request_file(root, heartbeat.driver, request)
+        try:
+            file.touch()
+        except OSError as error:
+            raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
+    return asked
+
+
+def stop_asked(root: Path, driver: str) -> bool:
+    """Whether a driver is to start no further trial."""
+    return _request_file(root, driver, "stop").exists()
+
+
+def _request_file(root: Path, driver: str, request: Request) -> Path:
+    return _folder(root) / f"{driver}.{request}"
 
 
 def _folder(root: Path) -> Path:

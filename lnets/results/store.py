@@ -199,7 +199,7 @@ class Store:
                 f"{SCHEMA_VERSION}); upgrade lnets or name another store."
             )
         if create:
-            inside = [self.root / name for name in ("artifacts", "live", *TABLES)]
+            inside = [self.root / name for name in ("artifacts", "live", "logs", *TABLES)]
             for folder in (self.root, self.spool, *filter(Path.exists, inside)):
                 folder.mkdir(exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):

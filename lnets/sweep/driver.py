@@ -1,22 +1,28 @@
 """Submitting a sweep: what is missing is run, what has ended is committed about once a second."""
 
+import _thread
 import json
 import logging
+import os
 import platform
+import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from lnets import __version__
 from lnets.errors import StoreError
-from lnets.results.live import Live
+from lnets.results.live import Live, Request
+from lnets.results.log import kept_log
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
 from lnets.specs.identity import BEHAVIOUR_VERSION, resolved_json
 from lnets.sweep.code import code_commit
 from lnets.sweep.grouping import make_groups
+from lnets.sweep.handover import JOB, JOB_COMMIT
 from lnets.sweep.messages import Group
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
@@ -27,19 +33,26 @@ from lnets.sweep.search import Search, depends_on_results
 _log = logging.getLogger(__name__)
 
 _COMMIT_SECONDS = 1.0
-_LIBRARIES = ("lnets", "torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
+_LIBRARIES = ("torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
 
 
-def missing(plan: Plan, ended: Ended) -> list[Trial]:
+def missing(plan: Plan, ended: Ended, chosen: Set[str] | None = None) -> list[Trial]:
     """Trials of a plan that have not finished, and what these need; failed ones are among them.
 
     Those that have been stopped for good are not; what a sampler will ask for is not known.
+
+    Args:
+        plan: The trials.
+        ended: Which of them have.
+        chosen: Keys of those that are wanted; None: all that are compared.
     """
     done = ended.finished
     if depends_on_results(plan.sweep):
         done |= ended.stopped
     left = {t.trial_key: t for t in plan.everything if t.trial_key not in done}
-    wanted = required([t for t in plan.trials if t.trial_key in left], left)
+    if chosen is None:
+        chosen = {trial.trial_key for trial in plan.trials}
+    wanted = required([trial for key, trial in left.items() if key in chosen], left)
     return [t for key, t in left.items() if key in wanted]
 
 
@@ -52,6 +65,7 @@ def submit(
     interrupted: threading.Event | None = None,
     dashboard: str | None = None,
     search: Search | None = None,
+    chosen: Set[str] | None = None,
 ) -> None:
     """Run what a plan is missing and commit it, each trial once.
 
@@ -64,39 +78,67 @@ def submit(
         interrupted: Once set, no further trial starts.
         dashboard: Address that `status` shows while the sweep runs.
         search: Of a sweep whose configurations depend on results; None begins it.
+        chosen: Keys of the missing trials of another sweep that are run; None: all.
 
     Raises:
         SpecError: If a trial needs more memory than the sweep allows.
         StoreError: If results cannot be committed, and stay spooled, or cannot even be spooled.
         ClusterError: If the runner fails.
-        KeyboardInterrupt: If the run is interrupted; what has ended is committed first.
+        KeyboardInterrupt: If the run is interrupted, or asked to end through the store; what has
+            ended is committed first.
     """
-    commit = code_commit()
+    # A job's copy of the code is no checkout; who handed it over knew the commit.
+    commit = os.environ.get(JOB_COMMIT) or code_commit()
     store.commit()
     ended = store.ended()
     if search is None and depends_on_results(plan.sweep):
         search = Search(plan.sweep, store)
-    trials = [] if search else missing(plan, ended)
+    trials = [] if search else missing(plan, ended, chosen)
     grouped = make_groups(trials, plan.sweep.resources, runner.workers, ended.failed)
     live = Live(store.root, plan.sweep_id, plan.sweep.name, dashboard)
     live.beat(())
     if trials or (search and search.pending) or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
-    with _writer(store, live, progress):
+    asked = _Asked(interrupted or threading.Event())
+    log = kept_log(store.root, plan.sweep_id, everything_shown=JOB in os.environ)
+    with log, _writer(store, live, progress, asked):
+        _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
-        groups = schedule if interrupted is None else _until(interrupted, schedule)
-        runner.run(groups, schedule)
+        runner.run(_handed_out(schedule, asked, live.driver), schedule)
     if schedule.not_kept is not None:
         raise StoreError(
             f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "
             "make room, and submit again."
         )
     store.compact()
+    if asked.to_stop.is_set():
+        raise KeyboardInterrupt
+
+
+class _Asked:
+    """What the driver has been asked to do."""
+
+    def __init__(self, to_end: threading.Event) -> None:
+        self.to_end = to_end
+        self.to_stop = threading.Event()
+
+    def hear(self, request: Request | None) -> None:
+        """Take what the store says; who executes trials is interrupted if they are to end now."""
+        if request == "stop" and not self.to_stop.is_set():
+            self.to_stop.set()
+            _log.info("asked to stop: no further trial starts")
+        if request == "cancel" and not self.to_end.is_set():
+            self.to_end.set()
+            _log.info("asked to end now")
+            _thread.interrupt_main(signal.SIGTERM)  # nothing where nobody listens to it
 
 
 @contextmanager
-def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
-    """Commits what is spooled while the block runs, and what is left when it ends."""
+def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iterator[None]:
+    """Commits what is spooled while the block runs, and what is left when it ends.
+
+    It tells that the driver lives, too, and hears what is asked of it.
+    """
     stop = threading.Event()
 
     def commit_now_and_then() -> None:
@@ -104,6 +146,7 @@ def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
         while not stop.wait(_COMMIT_SECONDS):
             try:
                 live.beat(tuple(progress.running.values()))
+                asked.hear(live.request())
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
                 # Results wait in the spool; the last commit raises if the trouble has stayed.
@@ -120,17 +163,24 @@ def _writer(store: Store, live: Live, progress: Progress) -> Iterator[None]:
         thread.join()
         store.commit()
         live.stop()
+        _log.info("driver ends: %s", progress.summary())
 
 
-def _until(interrupted: threading.Event, groups: Iterator[Group | None]) -> Iterator[Group | None]:
+def _handed_out(
+    groups: Iterator[Group | None], asked: _Asked, driver: str
+) -> Iterator[Group | None]:
+    """Groups as long as the driver may go on."""
     for group in groups:
-        if interrupted.is_set():
+        if asked.to_end.is_set():
             raise KeyboardInterrupt
-        yield group
+        if asked.to_stop.is_set():
+            return
+        yield group and group.model_copy(update={"driver": driver})
 
 
 def _sweep_record(plan: Plan, commit: str | None) -> SweepRecord:
     versions = {"python": platform.python_version(), "behaviour": str(BEHAVIOUR_VERSION)}
+    versions |= {"lnets": __version__}
     versions |= {library: version(library) for library in _LIBRARIES}
     return SweepRecord(
         sweep_id=plan.sweep_id,

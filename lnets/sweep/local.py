@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
@@ -24,12 +26,26 @@ from lnets.sweep.display import Display
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import InProcessRunner
+from lnets.sweep.runner import InProcessRunner, Runner
 from lnets.sweep.search import Search, depends_on_results, plan_so_far
 
 
+@dataclass(frozen=True)
+class ClusterRun:
+    """Of a driver inside a Ray Job: what it has to know of its cluster."""
+
+    address: str
+    """As who handed the sweep over calls it."""
+    wait: bool
+    """Whether to wait until the cluster has what a trial takes."""
+
+
 def submit_here(
-    plan: Plan, folder: Path, runner: Literal["ray", "in-process"]
+    plan: Plan,
+    folder: Path,
+    runner: Literal["ray", "in-process"],
+    chosen: Set[str] | None = None,
+    cluster: ClusterRun | None = None,
 ) -> tuple[Table, Progress]:
     """Run what the store lacks of a plan, with live progress on stderr.
 
@@ -37,6 +53,8 @@ def submit_here(
         plan: What the sweep asks for.
         folder: The store; made if it is not there.
         runner: What executes the trials.
+        chosen: Keys of the trials to run; None is all that are missing.
+        cluster: Which Ray is joined; None starts one.
 
     Returns:
         The sweep's table, and how far it is.
@@ -45,13 +63,15 @@ def submit_here(
     store.commit()
     search = Search(plan.sweep, store) if depends_on_results(plan.sweep) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
-    to_run = missing(plan, store.ended())
+    to_run = missing(plan, store.ended(), chosen)
     progress = Progress.of(plan, len(plan.everything) - len(to_run))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
     if search.pending if search else to_run:
-        _run(plan, store, runner, progress, search)
+        _run(plan, store, runner, progress, search, chosen, cluster)
+    elif chosen is not None:
+        _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
     else:
         _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
         submit(plan, store, InProcessRunner(), progress, search=search)
@@ -86,32 +106,48 @@ def _run(
     runner: Literal["ray", "in-process"],
     progress: Progress,
     search: Search | None,
+    chosen: Set[str] | None,
+    cluster: ClusterRun | None,
 ) -> None:
     display = Display(plan.sweep.name, progress)
-    if runner == "in-process":
-        _check_in_process(plan)
-        with _interruptible() as interrupted, display.shown():
-            here = InProcessRunner()
-            submit(plan, store, here, progress, display.changed, interrupted, search=search)
-        return
-    _say("starting Ray …")
-    from lnets.sweep.ray_runner import RayRunner
+    with contextlib.ExitStack() as stack:
+        executing: Runner = InProcessRunner()
+        dashboard = None
+        if runner == "in-process":
+            _check_in_process(plan)
+        else:
+            from lnets.sweep.ray_runner import RayRunner
 
-    with RayRunner(plan.sweep.resources) as ray_runner:
-        if ray_runner.dashboard:
-            _say(f"Ray dashboard: {ray_runner.dashboard}{_login()}")
+            _say("starting Ray …" if cluster is None else "joining the cluster …")
+            shared = None if cluster is None else store.root
+            wait = cluster is not None and cluster.wait
+            on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
+            executing = stack.enter_context(on_ray)
+            dashboard = on_ray.dashboard
+            if dashboard and cluster is None:
+                _say(f"Ray dashboard: {dashboard}{_login()}")
         # Ray sets a signal handler of its own when it starts, so ours comes after.
-        with _interruptible() as interrupted, display.shown():
-            submit(
-                plan,
-                store,
-                ray_runner,
-                progress,
-                display.changed,
-                interrupted,
-                ray_runner.dashboard,
-                search,
-            )
+        interrupted = stack.enter_context(_interruptible(_how_to_resume(plan, store, cluster)))
+        if cluster is None:  # in a job the log says the same, line by line
+            stack.enter_context(display.shown())
+        submit(
+            plan,
+            store,
+            executing,
+            progress,
+            display.changed if cluster is None else lambda: None,
+            interrupted,
+            dashboard,
+            search,
+            chosen,
+        )
+
+
+def _how_to_resume(plan: Plan, store: Store, cluster: ClusterRun | None) -> str:
+    command = ["lnets-sweep", "resume", plan.sweep.name, "--store", str(store.root)]
+    if cluster is not None:
+        command += ["--address", cluster.address]
+    return shlex.join(command)
 
 
 def _check_in_process(plan: Plan) -> None:
@@ -153,7 +189,7 @@ def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def _interruptible(how_to_resume: str) -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM end the block alike, so that what has ended is committed.
 
     The event is set as well: an exception that a signal raises inside a library's callback may be
@@ -165,14 +201,14 @@ def _interruptible() -> Iterator[threading.Event]:
         interrupted.set()
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupted
     except KeyboardInterrupt:
-        _say("interrupted; what had ended is kept, submitting again goes on from there.")
+        _say("interrupted; what had ended is kept, submitting again goes on from there:")
+        _say(how_to_resume)
         raise
     finally:
         for number, handler in before.items():

@@ -51,6 +51,8 @@ class Group(_Message):
     """CPU threads."""
     compile: bool = False
     """Whether networks are compiled."""
+    driver: str = ""
+    """The driver that handed it out, as requests to it are called."""
 
     @property
     def label(self) -> str:

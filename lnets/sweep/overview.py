@@ -16,7 +16,7 @@ from lnets.results.records import SweepTrials, last_exception, short_commit
 from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
-from lnets.specs.identity import resolved_json, sweep_of
+from lnets.specs.identity import resolved_json, sweep_id, sweep_of
 from lnets.specs.load import load_sweep
 from lnets.specs.spec import nearest
 from lnets.specs.sweep import SweepSpec
@@ -134,13 +134,16 @@ def sweep_named(store: Store, name: str) -> SweepSpec:
         return load_sweep(Path(name))
     row = find_submission(store, name)
     try:
-        return sweep_of(row["spec"])
+        sweep = sweep_of(row["spec"])
     except ValidationError as error:
         reason = error.errors(include_url=False)[0]["msg"]
         raise SpecError(
             f"{store.root}: another version of lnets has stored the sweep `{name}`, which this one "
             f"cannot read ({reason}); name its file instead."
         ) from None
+    # It is stored with its table's layout, which its file may have left out; its id is the file's.
+    as_written = sweep.model_copy(update={"table": None})
+    return as_written if sweep_id(as_written) == row["sweep_id"] else sweep
 
 
 def is_file(name: str) -> bool:

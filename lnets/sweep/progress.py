@@ -1,5 +1,6 @@
 """How far a sweep is, as its runner tells."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,8 @@ from lnets.results.store import Store
 from lnets.sweep.messages import Group, Result
 from lnets.sweep.plan import Plan
 from lnets.sweep.runner import record_without_result
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -61,16 +64,24 @@ class Progress:
         """Trials that have not ended."""
         return self.total - self.done - self.ended
 
+    def summary(self) -> str:
+        """Counts as text."""
+        there = self.done + self.completed + self.diverged
+        states = ("failed", "blocked", "diverged", "stopped", "left")
+        others = [f"{getattr(self, state)} {state}" for state in states if getattr(self, state)]
+        return ", ".join([f"{there} of {self.total} trials are there", *others])
+
     def start(self, group: Group) -> None:
         """A worker has begun with a group."""
         self.running |= {job.trial_key: job.label for job in group.jobs}
 
     def end(self, group: Group, results: Sequence[Result]) -> None:
-        """Every trial of a group has ended."""
+        """Every trial of a group has ended, or was not begun."""
         labels = {job.trial_key: job.label for job in group.jobs}
+        for key in labels:
+            self.running.pop(key, None)
         for result in results:
             label = labels[result.trial_key]
-            self.running.pop(result.trial_key, None)
             match result.status:
                 case "failed":
                     self.failed += 1
@@ -123,18 +134,36 @@ class Watcher:
     def started(self, group: Group) -> None:
         """A worker has begun with a group."""
         self._progress.start(group)
+        _log.info("begins: %s", group.label, extra={"trial_key": group.jobs[0].trial_key})
         self._changed()
 
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
         self._progress.end(group, results)
         self.not_kept = next((r.error for r in results if not r.kept), self.not_kept)
+        labels = {job.trial_key: job.label for job in group.jobs}
+        for result in results:
+            self._tell(result, labels.pop(result.trial_key))
+        for key, label in labels.items():
+            _log.info("left for another time: %s", label, extra={"trial_key": key})
         self._changed()
 
     def retried(self, group: Group, reason: str) -> None:
         """A worker has died with a group, which will start again."""
         self._progress.retry(group, reason)
+        key = group.jobs[0].trial_key
+        _log.warning("%s", self._progress.last_error, extra={"trial_key": key})
         self._changed()
+
+    def _tell(self, result: Result, label: str) -> None:
+        """Note in the log how a trial ended."""
+        value = result.metrics.get(self._progress.objective)
+        known = last_exception(result.error) if result.error else ""
+        if value is not None:
+            known = f"{self._progress.objective} {value:.5g}"
+        level = logging.ERROR if result.status == "failed" else logging.INFO
+        text = f"{result.status}: {label}" + (f": {known}" if known else "")
+        _log.log(level, "%s", text, extra={"trial_key": result.trial_key})
 
     def lost(self, group: Group, reason: str) -> None:
         """A worker has died with a group; what it had not spooled has failed."""

@@ -1,11 +1,11 @@
-"""Ray Tune as a runner: one Tune trial is one group. The only module here that imports ray."""
+"""Ray Tune as a runner: one Tune trial is one group."""
 
 import contextlib
 import logging
-import os
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from lnets.sweep.ray_environment import staging
@@ -22,15 +22,12 @@ from lnets.errors import ClusterError, LnetsError, TrialError
 from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.deaths import last_death
+from lnets.sweep.fits import fitting
+from lnets.sweep.jobs import check_machines, machines, which_ray
 from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.runner import Listener, execute, train_here
 
 _MAX_WORKER_DEATHS = 2
-_OWN_RAY = {
-    "include_dashboard": True,
-    "dashboard_host": "127.0.0.1",
-    "object_store_memory": 200 * 2**20,
-}
 
 
 class TrialWorker(Trainable):
@@ -109,35 +106,36 @@ def _as_one_failure(error: Exception) -> LnetsError:
 
 
 class RayRunner:
-    """Runs groups on Ray for the time of a `with` block: on that of `RAY_ADDRESS`, else its own.
+    """Runs groups on a Ray with its dashboard, for the time of a `with` block.
 
     Args:
         resources: What one group takes.
+        shared: Of a driver inside a Ray Job the store, which all machines of its cluster must
+            reach; None starts a Ray on this machine.
+        wait: Whether to wait until the cluster has what one group takes.
 
     Raises:
-        ClusterError: If Ray does not start, or the machine lacks what one group takes.
+        ClusterError: If Ray does not start, lacks what one group takes, or does not reach the
+            store.
     """
 
-    def __init__(self, resources: ResourcesSpec) -> None:
-        self._resources = resources
+    def __init__(
+        self, resources: ResourcesSpec, shared: Path | None = None, *, wait: bool = False
+    ) -> None:
+        self._resources, self._shared, self._wait = resources, shared, wait
         self.dashboard: str | None = None
 
     def __enter__(self) -> "RayRunner":
-        address = os.environ.get("RAY_ADDRESS")
+        how = which_ray(self._shared)
         try:
-            context = ray.init(
-                address=address or "local",
-                log_to_driver=False,
-                logging_level="ERROR",
-                **({} if address else _OWN_RAY),
-            )
+            context = ray.init(**how, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # Ray documents no narrower class
             raise ClusterError(f"Ray did not start: {error}") from error
         # Of trials that failed, which the listener has heard of.
         logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
         self.dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
         try:
-            self._check_resources()
+            check_machines(self._resources, self._shared, wait=self._wait)
         except ClusterError:
             ray.shutdown()
             raise
@@ -149,17 +147,14 @@ class RayRunner:
     @property
     def workers(self) -> int:
         """Groups that run at the same time."""
-        there, asked = ray.cluster_resources(), self._resources
-        fit = [int(there["CPU"] // (asked.cpu * asked.workers))]
-        if asked.gpu:
-            fit.append(int(there["GPU"] / (asked.gpu * asked.workers)))
-        return min(fit) if asked.max_concurrent is None else min(*fit, asked.max_concurrent)
+        fit, most = fitting(self._resources, machines()), self._resources.max_concurrent
+        return fit if most is None else min(fit, most)
 
     def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""
         most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
-            tempfile.TemporaryDirectory(prefix="lnets-tune-") as folder,
+            tempfile.TemporaryDirectory(prefix=".lnets-tune-", dir=self._shared) as folder,
             staging(),
             _as_cluster_errors(),
             _memory_kills_as_deaths(),
@@ -181,17 +176,6 @@ class RayRunner:
                     callbacks=[_Bridge(listener)],
                 ),
             ).fit()
-
-    def _check_resources(self) -> None:
-        there = ray.cluster_resources()
-        workers = self._resources.workers
-        for kind, each in (("CPU", self._resources.cpu), ("GPU", self._resources.gpu)):
-            if workers * each > there.get(kind, 0):
-                fewer = " or `resources.workers`" if workers > 1 else ""
-                raise ClusterError(
-                    f"One trial takes {workers * each:g} {kind}, but this machine has "
-                    f"{there.get(kind, 0):g}; lower `resources.{kind.lower()}`{fewer}."
-                )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from lnets.errors import ClusterError, StoreError
 from lnets.results.artifacts import CHECKPOINT, EXPERIMENT_FILE, SNAPSHOT, WEIGHTS
 from lnets.results.files import write_atomically
+from lnets.results.live import stop_asked
 from lnets.results.records import Status, TrialRecord, last_exception
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
@@ -92,10 +93,16 @@ def execute(group: Group, train: Train) -> list[Result]:
         group: The trials.
         train: Trains some of them at once, and saves their weights.
 
+    Returns:
+        How they ended; nothing if their driver has been asked to stop, as groups may have been
+        staged long before.
+
     Raises:
         ClusterError: From `train`, if workers were lost; the group can be executed again.
     """
     store = Store(Path(group.store))
+    if stop_asked(store.root, group.driver):
+        return []
     results = {job.trial_key: _earlier(job, store) for job in group.jobs}
     jobs = [job for job in group.jobs if results[job.trial_key] is None]
     try:

@@ -15,9 +15,9 @@ from tests.conftest import wait_for
 COMMAND = [sys.executable, "-c", "from lnets.cli import main; main()"]
 
 
-def start(spec: Path, store: Path, *flags: str) -> subprocess.Popen[str]:
+def start(spec: Path, store: Path, *flags: str, command: str = "submit") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [*COMMAND, "submit", str(spec), "--store", str(store), *flags],
+        [*COMMAND, command, str(spec), "--store", str(store), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

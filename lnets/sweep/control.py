@@ -1,0 +1,78 @@
+"""What is asked of sweeps that are at work on a store, and which of their trials run again."""
+
+import time
+from collections.abc import Iterator
+
+from lnets.results.live import Request, ask, heartbeats
+from lnets.results.log import LogLine, log_lines
+from lnets.results.store import Store
+from lnets.results.tables import trials_that_count
+from lnets.specs.search import OptunaSpec
+from lnets.sweep.handover import Again
+from lnets.sweep.overview import find_submission
+from lnets.sweep.plan import Plan
+
+_LOOK_SECONDS = 0.3
+_PATIENCE_SECONDS = 20
+
+
+def end(store: Store, named: str, request: Request, *, patient: bool = False) -> str:
+    """Ask the drivers of a sweep to end when what runs has ended, or now.
+
+    Args:
+        store: Where the sweep is.
+        named: Name, id or file of the sweep.
+        request: Which of these.
+        patient: Whether to wait for a driver that has only just begun; `named` is an id then.
+
+    Returns:
+        Who was asked.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+        StoreError: If the store cannot be written.
+    """
+    until = time.monotonic() + (_PATIENCE_SECONDS if patient else 0)
+    sweep_id = named if patient else find_submission(store, named)["sweep_id"]
+    while not (asked := ask(store.root, sweep_id, request)) and time.monotonic() < until:
+        time.sleep(_LOOK_SECONDS)
+    if not asked:
+        return f"no driver is at work on {named}"
+    what = "to end now" if request == "cancel" else "to stop once what runs has ended"
+    return "\n".join(f"asked driver {one.pid} on {one.host} {what}" for one in asked)
+
+
+def retried(store: Store, plan: Plan, again: Again) -> frozenset[str] | None:
+    """Keys of the trials of a plan that ended without a result; None of a search.
+
+    A search tries what has failed again by itself before it goes on, because what it asks for
+    next depends on it.
+
+    Args:
+        store: Where results are.
+        plan: The trials.
+        again: Which of them.
+    """
+    if isinstance(plan.sweep.algorithm, OptunaSpec):
+        return None
+    rows = trials_that_count(store, [trial.trial_key for trial in plan.everything])
+    return frozenset(key for key, row in rows.items() if row["status"] in again.split(" or "))
+
+
+def log_of(store: Store, named: str, *, follow: bool) -> Iterator[LogLine]:
+    """What the drivers of a sweep have to say.
+
+    Args:
+        store: Where the sweep is.
+        named: Name, id or file of the sweep.
+        follow: Whether to wait for more while a driver is at work.
+
+    Raises:
+        NotFoundError: If the store has no such sweep.
+    """
+    sweep_id = find_submission(store, named)["sweep_id"]
+
+    def at_work() -> bool:
+        return follow and any(one.sweep_id == sweep_id for one in heartbeats(store.root))
+
+    return log_lines(store.root, sweep_id, at_work)

@@ -1,0 +1,223 @@
+"""Sweeps on a Ray cluster that others have started, with one real head for all tests."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lnets.results.store import Store
+from lnets.sweep.code import code_commit
+from lnets.sweep.handover import job_environment
+from tests.conftest import TINY, wait_for
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
+
+TOKEN = "0123456789abcdef" * 2
+PROGRAM = "from lnets.cli import main; main()"
+QUESTION = {
+    **TINY,
+    "experiment": {**TINY["experiment"], "steps": 3000},
+    "seeds": 6,
+    "resources": {"fuse": "off"},
+}
+"""Twelve trials of a second or more, one after the other."""
+Call = Callable[..., tuple[int, str, str]]
+Write = Callable[..., Path]
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A head on loopback, which asks for a token and has one core and no GPU."""
+    port = free_port()
+    ports = {
+        "port": free_port(),
+        "dashboard-port": port,
+        "dashboard-agent-listen-port": free_port(),
+        "ray-client-server-port": free_port(),
+        "min-worker-port": 0,
+        "max-worker-port": 0,
+    }
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # of a short name
+        head = subprocess.Popen(
+            [
+                *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+                *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),
+                *(f"--temp-dir={folder}", "--num-cpus=1", "--num-gpus=0"),
+                *(f"--{name}={number}" for name, number in ports.items()),
+            ],
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": TOKEN,
+                "OMP_NUM_THREADS": "1",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for(lambda: answers(port))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            family = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
+            for process in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            head.wait()
+            psutil.wait_procs(family)
+
+
+def answers(port: int) -> bool:
+    """Whether the head takes jobs."""
+    from lnets.sweep.dashboard import Dashboard
+    from lnets.sweep.jobs import Jobs
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Exception):
+        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
+        dashboard = Dashboard(f"http://127.0.0.1:{port}")
+        return bool(dashboard.machines()) and Jobs(dashboard.address, TOKEN).all() == []
+    return False
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+
+
+def job_of(cli: Call, address: str, name: str) -> dict[str, Any]:
+    code, out, err = cli("list", "--address", address, "--json")
+    assert code == 0, err
+    [job] = [job for job in json.loads(out) if job["name"] == name]
+    return dict(job)
+
+
+def rows(store: Path) -> list[str]:
+    return [row["trial_key"] for row in Store(store).table("trials").to_pylist()]
+
+
+def first_line(address: str, name: str, what: str) -> str:
+    """The first line of `logs -f` that has something, read while the job is at work."""
+    command = ["logs", "-f", name, "--address", address]
+    follower = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *command], stdout=subprocess.PIPE, text=True
+    )
+    assert follower.stdout is not None
+    try:
+        return next(line for line in follower.stdout if what in line)
+    finally:
+        follower.kill()
+        follower.wait()
+        follower.stdout.close()
+
+
+def test_a_sweep_is_handed_over_stopped_resumed_cancelled_and_finished(
+    address: str, cli: Call, write: Write, tmp_path: Path
+) -> None:
+    spec, store = write({**QUESTION, "name": "handed"}), tmp_path / "store"
+    on = ("--address", address)
+    code, first, err = cli("submit", spec, *on)
+    assert (code, "lnets-sweep logs -f handed" in err) == (0, True), err
+    assert cli("submit", spec, *on)[1] == first
+    assert job_of(cli, address, "handed")["job"] == first.strip()
+    assert "handed lr=" in first_line(address, "handed", "begins: ")
+
+    code, _, err = cli("stop", "handed", *on)
+    assert (code, "to stop once what runs has ended" in err) == (0, True), err
+    wait_for(lambda: job_of(cli, address, "handed")["state"] == "stopped")
+    stopped = rows(store)
+    assert 0 < len(stopped) < 12
+    assert list((store / "spool").iterdir()) == list((store / "live").iterdir()) == []
+    code, out, _ = cli("status", "handed", *on)
+    assert f"{len(stopped)} of 12 trials completed" in out
+    _, out, _ = cli("logs", "handed", *on)
+    assert f"lnets-sweep resume handed --store {store} --address {address}" in out
+    code, _, err = cli("status", "handed", *on, "--store", tmp_path / "other")
+    assert (code, f"not with the store {tmp_path / 'other'}, but with {store}" in err) == (4, True)
+
+    code, second, err = cli("resume", "handed", *on)
+    assert (code, second.strip()) == (0, first.strip()[:-1] + "2"), err
+    wait_for(lambda: len(rows(store)) > len(stopped))
+    code, _, err = cli("cancel", "handed", *on)
+    assert (code, "to end now" in err) == (0, True), err
+    wait_for(lambda: job_of(cli, address, "handed")["state"] == "stopped")
+    assert list((store / "live").iterdir()) == []
+
+    code, out, err = cli("resume", "handed", *on, "--follow")
+    assert (code, "12 of 12 trials are there" in out) == (0, True), err
+    assert job_of(cli, address, "handed")["state"] == "succeeded"
+    assert len(rows(store)) == len(set(rows(store))) == 12
+    commits = {row["commit"] for row in Store(store).table("trials").to_pylist()}
+    assert commits == {code_commit()}
+
+
+def test_a_cluster_without_a_gpu_says_what_it_has_or_is_waited_for(
+    address: str, cli: Call, write: Write
+) -> None:
+    spec = write({**TINY, "name": "accelerated", "resources": {"gpu": 1}})
+    here = ("--address", address)
+    code, out, err = cli("submit", spec, *here)
+    assert (code, out) == (3, "")
+    assert "One trial takes 1 GPU, but the cluster has 0; lower `resources.gpu`" in err
+    assert "--wait-for-resources" in err
+    assert cli("submit", spec, *here, "--wait-for-resources")[0] == 0
+    assert "takes 1 GPU" in first_line(address, "accelerated", "waiting for it")
+    assert cli("cancel", "accelerated", *here)[0] == 0
+    wait_for(lambda: job_of(cli, address, "accelerated")["state"] == "stopped")
+
+
+def test_a_store_that_the_cluster_cannot_make_is_named(
+    address: str, cli: Call, write: Write
+) -> None:
+    spec = write({**TINY, "name": "nowhere"})
+    code, out, _ = cli("submit", spec, "--address", address, "--store", "/proc/none", "--follow")
+    assert code == 1
+    assert "error: /proc/none: the store cannot be used" in out
+    assert "Traceback" not in out
+
+
+@pytest.mark.parametrize("token", ["wrong" * 8, None])
+@pytest.mark.parametrize("command", [["list"], ["logs", "handed"], ["cancel", "handed"]])
+def test_nobody_without_the_token_learns_anything(
+    token: str | None,
+    command: list[str],
+    address: str,
+    cli: Call,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    if token is None:
+        monkeypatch.delenv("RAY_AUTH_TOKEN")
+    else:
+        monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    code, out, err = cli(*command, "--address", address)
+    assert (code, out) == (3, "")
+    expected = "asks for a token" if token is None else "refuses the token"
+    assert expected in err
+    assert err.count("\n") == 1
+    assert not any(known in err for known in ("handed", "2.60", TOKEN))
+
+
+def test_workers_of_a_job_know_that_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNETS_DATA", "/shared/data")
+    variables = job_environment("lnets-1", None)
+    assert variables["LNETS_JOB"] == "lnets-1"
+    assert variables["LNETS_DATA"] == "/shared/data"

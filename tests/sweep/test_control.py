@@ -1,0 +1,234 @@
+"""Sweeps at work on a store are heard, stopped, cancelled, resumed and tried again."""
+
+import json
+import logging
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lnets.results import live
+from lnets.results.log import kept_log, log_file, log_lines
+from lnets.results.records import Status
+from lnets.results.store import Store
+from lnets.specs.identity import canonical_json
+from lnets.specs.load import load_sweep
+from lnets.sweep.control import retried
+from lnets.sweep.driver import missing, submit
+from lnets.sweep.plan import make_plan
+from lnets.sweep.progress import Progress
+from lnets.sweep.runner import (
+    Group,
+    InProcessRunner,
+    Job,
+    execute,
+    record_without_result,
+    train_here,
+)
+from tests.conftest import wait_for
+from tests.sweep.killing import rows, start
+
+Call = Callable[..., tuple[int, str, str]]
+Write = Callable[..., Path]
+HERE = ("--runner", "in-process")
+
+
+@pytest.fixture
+def question(tiny: dict[str, Any], write: Write) -> Path:
+    """More trials than a test waits for."""
+    return write({**tiny, "seeds": 5000, "resources": {"fuse": 1}})
+
+
+@pytest.mark.parametrize("request_", ["stop", "cancel"])
+def test_what_is_at_work_can_be_ended_and_resumed_without_its_file(
+    request_: str, question: Path, cli: Call, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    plan = make_plan(load_sweep(question))
+    driver = start(question, store, *HERE)
+    wait_for(lambda: (store / "trials").exists() and rows(store))
+    command = [*driver.args[:3], "logs", "-f", "tiny", "--json", "--store", str(store)]
+    listener = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    code, _, err = cli(request_, "tiny")
+    assert (code, f"asked driver {driver.pid}" in err) == (0, True)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert f"lnets-sweep resume tiny --store {store}" in errors
+    assert "Traceback" not in errors
+    found = rows(store)
+    assert not list((store / "spool").glob("*.json"))
+    assert list((store / "live").iterdir()) == []
+
+    heard, _ = listener.communicate(timeout=60)  # which ends with the driver
+    lines = [json.loads(line) for line in heard.splitlines()]
+    assert {"time", "level", "trial_key", "message"} == set(lines[0])
+    messages = [line["message"] for line in lines]
+    assert any(message.startswith("asked to") for message in messages)
+    assert messages[-1] == f"driver ends: {len(found)} of 10000 trials are there, " + (
+        f"{10000 - len(found)} left"
+    )
+    completed = {line["trial_key"] for line in lines if line["message"].startswith("completed")}
+    assert completed == set(found)
+
+    question.unlink()
+    again = start(Path("tiny"), store, *HERE, command="resume")
+    wait_for(lambda: len(rows(store)) > len(found))
+    assert cli("stop", "tiny")[0] == 0
+    again.communicate(timeout=60)
+    assert cli("logs", "tiny")[1].count(" begins\n") == 2
+    assert {row["sweep_id"] for row in Store(store).table("sweeps").to_pylist()} == {plan.sweep_id}
+
+
+def test_nobody_is_asked_where_nobody_is_at_work(
+    tiny: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    """And what was asked of a process does not end a later one of the same number."""
+    plan = make_plan(load_sweep(write(tiny)))
+    store = Store(tmp_path / "store", create=True)
+    earlier = live.Live(store.root, plan.sweep_id, "tiny", None)
+    earlier.beat(())
+    assert [one.driver for one in live.ask(store.root, plan.sweep_id, "stop")] == [earlier.driver]
+    assert earlier.request() == "stop"
+    progress = Progress.of(plan, 0)
+    submit(plan, store, InProcessRunner(), progress)
+    assert progress.completed == 4
+    assert live.ask(store.root, plan.sweep_id, "stop") == []
+
+
+def test_groups_that_were_staged_before_the_stop_are_not_run(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store", create=True)
+    one = live.Live(store.root, "0123456789ab", "tiny", None)
+    one.beat(())
+    group = Group(jobs=(), store=str(store.root), device="cpu", threads=1, driver=one.driver)
+    live.ask(store.root, "0123456789ab", "stop")
+    staged = group.model_copy(update={"jobs": ("not looked at",)})
+    assert execute(staged, train_here) == []
+
+
+def test_only_what_has_failed_is_tried_again(
+    tiny: dict[str, Any], cli: Call, write: Write, tmp_path: Path
+) -> None:
+    """Half a terabyte of held-out samples cannot be had; the other trial was never begun."""
+    tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+    tiny |= {"search": {"test_sample_size": [1_000_000, 4]}, "seeds": 1}
+    plan = make_plan(load_sweep(write(tiny)))
+    store = Store(tmp_path / "store", create=True)
+    big, small = plan.trials
+    submit(plan, store, InProcessRunner(), Progress.of(plan, 0), chosen={big.trial_key})
+    assert [row["status"] for row in rows(store.root).values()] == ["failed"]
+    assert retried(store, plan, "failed") == {big.trial_key}
+    assert missing(plan, store.ended()) == [big, small]
+    code, _, err = cli("retry", "tiny", "--failed", *HERE)
+    assert (code, "1 trials failed" in err) == (1, True)
+    attempts = store.table("trials").to_pylist()
+    assert [(row["trial_key"], row["attempt"]) for row in attempts] == [
+        (big.trial_key, 1),
+        (big.trial_key, 2),
+    ]
+    assert cli("resume", "tiny", *HERE)[0] == 1
+    assert small.trial_key in store.ended().finished
+
+
+def test_a_sweep_without_failures_has_nothing_to_try_again(
+    tiny: dict[str, Any], cli: Call, write: Write
+) -> None:
+    assert cli("submit", write(tiny), *HERE)[0] == 0
+    code, out, err = cli("retry", "tiny", *HERE)
+    assert (code, "no trial has failed" in err) == (0, True)
+    assert "tiny" in out
+
+
+def test_what_is_blocked_by_a_failed_trial_is_tried_again_with_it(
+    tuning: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    plan = make_plan(load_sweep(write(tuning)))
+    store = Store(tmp_path / "store", create=True)
+    for trial in plan.everything:
+        job = Job(
+            trial_key=trial.trial_key,
+            config_key=trial.config_key,
+            sweep_id=plan.sweep_id,
+            name=trial.name,
+            label=trial.label,
+            seed=trial.seed,
+            attempt=1,
+            commit=None,
+            config=canonical_json(trial.experiment),
+        )
+        status: Status = "failed" if trial.trial_key == plan.needs["first"] else "blocked"
+        store.put(record_without_result(job, "cpu", status, "it was so"))
+    store.commit()
+    assert retried(store, plan, "failed") == {plan.needs["first"]}
+    assert len(retried(store, plan, "failed or blocked") or ()) == len(plan.everything)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["stop", "nothing"], 4, "no sweep `nothing`"),
+        (["logs", "nothing"], 4, "no sweep `nothing`"),
+        (["resume", "nothing"], 4, "no sweep `nothing`"),
+        (["resume", "nothing", "--follow"], 2, "--follow is for a cluster"),
+        (["retry", "nothing", "--wait-for-resources"], 2, "--wait-for-resources is for a cluster"),
+        (["resume", "nothing", *HERE, "--address", "http://head"], 2, "in-process is for this"),
+        (["list", "--address", "ray://head:10001"], 2, "such as http://head:8265"),
+        (["logs", "x", "--json", "--address", "http://head"], 2, "leave out --address"),
+    ],
+)
+def test_every_mistake_has_its_exit_code(
+    arguments: list[str], code: int, says: str, cli: Call, tmp_path: Path
+) -> None:
+    Store(tmp_path / "store", create=True)
+    found, out, err = cli(*arguments)
+    assert (found, out) == (code, "")
+    assert says in err
+
+
+def test_a_log_has_whole_lines_while_it_is_written(tmp_path: Path) -> None:
+    file = log_file(tmp_path, "0123456789ab")
+    file.parent.mkdir()
+    line = '{"time":"2026-01-01T00:00:00Z","level":"info","trial_key":null,"message":"%s"}\n'
+    file.write_text(line % "one" + '{"half": \n' + (line % "two")[:30], encoding="utf-8")
+    going_on = threading.Event()
+    going_on.set()
+    lines = log_lines(tmp_path, "0123456789ab", going_on.is_set)
+    assert next(lines).message == "one"
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write((line % "two")[30:])
+    assert next(lines).message == "two"
+    going_on.clear()
+    assert list(lines) == []
+
+
+def test_a_log_that_cannot_be_written_ends_no_sweep(
+    tiny: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    plan = make_plan(load_sweep(write(tiny)))
+    store = Store(tmp_path / "store", create=True)
+    log_file(store.root, plan.sweep_id).parent.mkdir()
+    log_file(store.root, plan.sweep_id).symlink_to("/dev/full")
+    progress = Progress.of(plan, 0)
+    submit(plan, store, InProcessRunner(), progress)
+    assert progress.completed == 4
+
+
+def test_warnings_still_reach_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = logging.getLogger("lnets.sweep.driver")
+    with kept_log(tmp_path, "0123456789ab"):
+        log.warning("the disk is %s", "full")
+        log.info("quiet")
+        log.error("failed: shown already", extra={"trial_key": "0" * 64})
+    log.warning("afterwards")
+    written = [line.message for line in log_lines(tmp_path, "0123456789ab")]
+    assert written == ["the disk is full", "quiet", "failed: shown already"]
+    shown = capsys.readouterr().err
+    assert "the disk is full" in shown
+    assert "shown already" not in shown
+    assert "quiet" not in shown
