@@ -9,14 +9,15 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TypeAlias
 
 from lnets import __version__
 from lnets.errors import StoreError
-from lnets.results.live import Live, Request
+from lnets.results.live import Live, Request, Standing
 from lnets.results.log import kept_log
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
@@ -27,12 +28,14 @@ from lnets.sweep.handover import JOB, JOB_COMMIT
 from lnets.sweep.messages import Group
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
+from lnets.sweep.readings import Reading, readings
 from lnets.sweep.runner import Runner
 from lnets.sweep.schedule import Schedule
 from lnets.sweep.search import Search, depends_on_results
 
 _log = logging.getLogger(__name__)
 
+Publish: TypeAlias = Callable[[Iterable[Reading]], None]
 _COMMIT_SECONDS = 1.0
 _LIBRARIES = ("torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
 
@@ -67,6 +70,7 @@ def submit(
     dashboard: str | None = None,
     search: Search | None = None,
     chosen: Set[str] | None = None,
+    publish: Publish | None = None,
 ) -> None:
     """Run what a plan is missing and commit it, each trial once.
 
@@ -80,6 +84,7 @@ def submit(
         dashboard: Address that `status` shows while the sweep runs.
         search: Of a sweep whose configurations depend on results; None begins it.
         chosen: Keys of the missing trials of another sweep that are run; None: all.
+        publish: Takes numbers for monitoring about once a second.
 
     Raises:
         SpecError: If a trial needs more memory than the sweep allows.
@@ -102,7 +107,7 @@ def submit(
         store.add_sweep(_sweep_record(plan, commit))
     asked = _Asked(interrupted or threading.Event())
     log = kept_log(store.root, plan.sweep_id, everything_shown=JOB in os.environ)
-    with log, _writer(store, live, progress, asked):
+    with log, _writer(store, live, progress, asked, publish):
         _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
         budget = plan.sweep.resources.time_budget
@@ -136,18 +141,26 @@ class _Asked:
 
 
 @contextmanager
-def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iterator[None]:
+def _writer(
+    store: Store, live: Live, progress: Progress, asked: _Asked, publish: Publish | None
+) -> Iterator[None]:
     """Commits what is spooled while the block runs, and what is left when it ends.
 
     It tells that the driver lives, too, and hears what is asked of it.
     """
     stop = threading.Event()
 
+    def tell() -> Standing:
+        standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
+        if publish is not None:
+            publish(readings(live.name, standing, len(progress.running)))
+        return standing
+
     def commit_now_and_then() -> None:
         said = ""
         while not stop.wait(_COMMIT_SECONDS):
             try:
-                live.beat(tuple(progress.running.values()))
+                live.beat(tuple(progress.running.values()), tell())
                 asked.hear(live.request())
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
@@ -164,6 +177,7 @@ def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iter
         stop.set()
         thread.join()
         store.commit()
+        tell()
         live.stop()
         _log.info("driver ends: %s", progress.summary())
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from lnets.results.store import Store
 from lnets.results.views import at_path
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.overview import find_submission, submissions, when
+from lnets.sweep.search import still_to_ask
 
 
 def sweep_rows(store: Store) -> list[dict[str, Any]]:
@@ -31,6 +33,10 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
     stored = submissions(store)
     selected = Selected.of(connect(store), [SweepTrials.of(one) for one in stored])
     seconds = selected.train_seconds()
+    every = [
+        replace(counts, trials=counts.trials + still_to_ask(one, store))
+        for one, counts in zip(stored, selected.counts(), strict=True)
+    ]
     return [
         {
             "name": counts.name,
@@ -50,7 +56,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             # Another machine's clock may be ahead of this one's.
             "age_seconds": max(0.0, (datetime.now(UTC) - one["submitted_at"]).total_seconds()),
         }
-        for i, (one, counts) in enumerate(zip(stored, selected.counts(), strict=True))
+        for i, (one, counts) in enumerate(zip(stored, every, strict=True))
     ]
 
 

@@ -23,7 +23,8 @@ from lnets.specs.identity import resolved_json
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
-from lnets.sweep.driver import missing, submit
+from lnets.sweep.driver import Publish, missing, submit
+from lnets.sweep.notify import notifying
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
@@ -46,6 +47,7 @@ def submit_here(
     runner: Literal["ray", "in-process"],
     chosen: Set[str] | None = None,
     cluster: ClusterRun | None = None,
+    command: list[str] | None = None,
 ) -> tuple[Table, Progress]:
     """Run what the store lacks of a plan, with live progress on stderr.
 
@@ -55,6 +57,7 @@ def submit_here(
         runner: What executes the trials.
         chosen: Keys of the trials to run; None is all that are missing.
         cluster: Which Ray is joined; None starts one.
+        command: What is told how it has ended, with its arguments.
 
     Returns:
         The sweep's table, and how far it is.
@@ -68,13 +71,16 @@ def submit_here(
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
-    if search.pending if search else to_run:
-        _run(plan, store, runner, progress, search, chosen, cluster)
-    elif chosen is not None:
-        _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
-    else:
-        _say(f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run.")
-        submit(plan, store, InProcessRunner(), progress, search=search)
+    with notifying(command, plan.sweep.name, progress):
+        if search.pending if search else to_run:
+            _run(plan, store, runner, progress, search, chosen, cluster)
+        elif chosen is not None:
+            _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
+        else:
+            _say(
+                f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run."
+            )
+            submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
         for line in search.summary():
@@ -113,18 +119,18 @@ def _run(
     with contextlib.ExitStack() as stack:
         executing: Runner = InProcessRunner()
         dashboard = None
+        publish: Publish | None = None
         if runner == "in-process":
             _check_in_process(plan)
         else:
             from lnets.sweep.ray_runner import RayRunner
 
-            joined = cluster is not None or "RAY_ADDRESS" in os.environ
-            _say("joining the cluster …" if joined else "starting Ray …")
-            shared = store.root if joined else None
+            _say("starting Ray …" if cluster is None else "joining the cluster …")
+            shared = None if cluster is None else store.root
             wait = cluster is not None and cluster.wait
             on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
             executing = stack.enter_context(on_ray)
-            dashboard = on_ray.dashboard
+            dashboard, publish = on_ray.dashboard, on_ray.publish
             if dashboard and cluster is None:
                 _say(f"Ray dashboard: {dashboard}{_login()}")
         # Ray sets a signal handler of its own when it starts, so ours comes after.
@@ -141,6 +147,7 @@ def _run(
             dashboard,
             search,
             chosen,
+            publish,
         )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.trainable import Trainable
+from ray.util.metrics import Counter, Gauge
 
 from lnets.errors import ClusterError, LnetsError, TrialError
 from lnets.results.records import TrialRecord
@@ -25,6 +26,7 @@ from lnets.sweep.deaths import last_death
 from lnets.sweep.fits import fitting, taken
 from lnets.sweep.jobs import check_machines, machines, which_ray
 from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.readings import Reading
 from lnets.sweep.runner import Listener, execute, train_here
 
 
@@ -122,6 +124,8 @@ class RayRunner:
     ) -> None:
         self._resources, self._shared, self._wait = resources, shared, wait
         self.dashboard: str | None = None
+        self._meters: dict[str, Any] = {}
+        self._counted: dict[tuple[str, ...], float] = {}
 
     def __enter__(self) -> "RayRunner":
         how = which_ray(self._shared)
@@ -147,6 +151,20 @@ class RayRunner:
         """Groups that run at the same time."""
         fit, most = fitting(self._resources, machines()), self._resources.max_concurrent
         return fit if most is None else min(fit, most)
+
+    def publish(self, readings: Iterable[Reading]) -> None:
+        """Show numbers where Ray has its own for Prometheus."""
+        for one in readings:
+            labels = dict(one.labels)
+            if one.name not in self._meters:
+                kind = Counter if one.counts else Gauge
+                self._meters[one.name] = kind(one.name, one.meaning, tuple(labels))
+            meter = self._meters[one.name]
+            if not one.counts:
+                meter.set(one.value, labels)
+            elif one.value > (before := self._counted.get((one.name, *labels.values()), 0.0)):
+                meter.inc(one.value - before, labels)
+                self._counted[one.name, *labels.values()] = one.value
 
     def run(self, groups: Iterator[Group | None], listener: Listener) -> None:
         """Take groups one by one, as workers become free."""

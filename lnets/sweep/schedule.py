@@ -112,8 +112,9 @@ class Schedule(Watcher):
         self._at_work.discard(group.jobs)
         wait = min(resources.backoff * 2 ** (deaths - 1), _MOST_BACKOFF_SECONDS)
         heapq.heappush(self._again, (time.monotonic() + wait, next(self._places), group))
-        _log.warning("worker lost, again in %g s: %s: %s", wait, group.label, reason)
         self._progress.retry(group, reason)
+        key = group.jobs[0].trial_key
+        _log.warning("%s, in %g s", self._progress.last_error, wait, extra={"trial_key": key})
         self._changed()
 
     def _next(self) -> Group | None:
