@@ -64,8 +64,9 @@ def submit_here(
     store.commit()
     search = Search(plan.sweep, store) if isinstance(plan.sweep.algorithm, OptunaSpec) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
-    to_run = missing(plan, store.ended(), chosen)
-    progress = Progress.of(plan, len(plan.everything) - len(to_run))
+    left = missing(plan, store.ended())
+    to_run = left if chosen is None else missing(plan, store.ended(), chosen)
+    progress = Progress.of(plan, len(plan.everything) - len(left))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
