@@ -4,13 +4,16 @@ BIN := .venv/bin
 READY := .venv/.ready
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: sweep test check fix schemas bench clean
+.PHONY: sweep test chaos check fix schemas bench clean
 
 sweep: $(READY)  ## the main job: which activation reaches the optimal critic |x|?
 	$(BIN)/lnets-sweep submit sweeps/absolute_value.yaml
 
 test: $(READY)  ## every test that needs no GPU
 	$(BIN)/pytest -m "not gpu"
+
+chaos: $(READY)  ## kill workers, nodes and drivers of a sweep by twenty plans; nothing may be lost
+	$(BIN)/python -m benchmarks.chaos --plans 20
 
 check: $(READY)  ## what CI runs
 	$(BIN)/ruff format --check lnets benchmarks tests

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from lnets.sweep.driver import code_commit
+from lnets.sweep.code import code_commit
 
 RESULTS = Path(__file__).parent / "results.json"
 

@@ -14,13 +14,13 @@ from lnets.errors import TrialError
 from lnets.nn import BjorckLinear
 from lnets.nn.conv import OrthonormalConv2d
 from lnets.specs.classification import ClassificationSpec, FinetuneSpec
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.gan import GanSpec
 from lnets.specs.wasserstein import WassersteinSpec
 
 Named = TypeVar("Named")
-_E = TypeVar("_E", bound=ExperimentSpec)
+_E = TypeVar("_E", bound=TrainingSpec)
 
 Weights: TypeAlias = Callable[[str], Path]
 """The weights of a finished trial, by its key; its experiment is beside them."""
@@ -119,7 +119,7 @@ def refuse_missing(weights: Path, field: str) -> None:
 
 
 def _read(weights: Path, field: str, *kinds: type[_E]) -> tuple[_E, dict[str, Tensor]]:
-    """The experiment of a trial, which must be of one of some kinds, and its weights."""
+    """The experiment of a trial, of one of some kinds, after its changes, and its weights."""
     refuse_missing(weights, field)
     try:
         stored = json.loads((weights.parent / "experiment.json").read_text())
@@ -133,7 +133,7 @@ def _read(weights: Path, field: str, *kinds: type[_E]) -> tuple[_E, dict[str, Te
             f"{field} must be a trial of task {tasks}, got one of {experiment.task}: "
             f"{weights.parent.name}"
         )
-    return experiment, tensors
+    return experiment.changed(), tensors
 
 
 def _loaded(model: nn.Module, tensors: dict[str, Tensor], weights: Path, field: str) -> nn.Module:

@@ -74,6 +74,9 @@ def submit(
     runner: RunnerOption = "ray",
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
+    require_clean: Annotated[
+        bool, typer.Option("--require-clean", help="Refuse code with changes since its commit.")
+    ] = False,
     address: AddressOption = None,
     follow: FollowOption = False,
     wait: WaitOption = False,
@@ -83,9 +86,12 @@ def submit(
 
     Example: lnets-sweep submit sweeps/absolute_value.yaml
     """
+    from lnets.sweep.code import refuse_changed_code
     from lnets.sweep.local import submit_here
     from lnets.sweep.plan import make_plan
 
+    if require_clean:
+        refuse_changed_code()
     made = make_plan(sweep_in(spec, overrides, faithful=faithful))
     refuse_misplaced(address, runner, follow=follow, wait=wait)
     if address is not None:

@@ -1,7 +1,7 @@
 """Many replicas of one network as one stacked network, trained at once."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -115,9 +115,18 @@ class Replicas:
             self.network.train(self.network.training)  # lets layers forget what they have kept
         self._bind()
 
-    def untrained(self) -> dict[str, Tensor]:
-        """Buffers and frozen parameters of the network that trains, by name."""
-        return _untrained(self.network)
+    def untrained(self, index: int) -> dict[str, Tensor]:
+        """Buffers and frozen parameters of one network, by name."""
+        return _untrained(self.model(index))
+
+    def load_untrained(self, values: Sequence[Mapping[str, Tensor]]) -> None:
+        """Set them.
+
+        Args:
+            values: Of each network, as from `untrained`.
+        """
+        for name, tensor in _untrained(self.network).items():
+            tensor.copy_(torch.stack([own[name] for own in values]).view(tensor.shape))
 
     def _bind(self) -> None:
         """Make the network's parameters views of the rows.

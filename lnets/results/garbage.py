@@ -1,11 +1,12 @@
 """What a store may lose without losing a row: files that nothing uses any more."""
 
 import shutil
-import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lnets.results.artifacts import CHECKPOINT, SNAPSHOT
+from lnets.results.files import file_clock
 from lnets.results.lineage import with_ancestors
 from lnets.results.store import Store
 
@@ -23,7 +24,7 @@ class Garbage:
     reason: str
 
 
-def find_garbage(store: Store, keep: Collection[str]) -> list[Garbage]:
+def find_garbage(store: Store, keep: Collection[str], under_way: Collection[str]) -> list[Garbage]:
     """Files that neither a kept trial nor a process at work uses; rows are never among them.
 
     Kept are the trials named, those that they start from, whatever waits in the spool, and all that
@@ -32,6 +33,7 @@ def find_garbage(store: Store, keep: Collection[str]) -> list[Garbage]:
     Args:
         store: Where to look.
         keep: Keys of the trials whose files stay.
+        under_way: Keys of those among them whose checkpoints stay too.
     """
     trials = store.table("trials", ["trial_key", "config"])
     configs = dict(zip(*(trials[name].to_pylist() for name in trials.column_names), strict=True))
@@ -39,7 +41,8 @@ def find_garbage(store: Store, keep: Collection[str]) -> list[Garbage]:
     used = with_ancestors(configs, {*keep, *spooled})
     unused = list(_unused(store, used))
     folders = {one.path for one in unused}
-    left = [one for one in _left_behind(store) if one.path.parent not in folders]
+    checkpoints = _checkpoints(store, {*under_way, *spooled})
+    left = [o for o in (*checkpoints, *_left_behind(store)) if o.path.parent not in folders]
     return [*unused, *left, *_superseded(store)]
 
 
@@ -58,12 +61,20 @@ def _unused(store: Store, used: Collection[str]) -> Iterator[Garbage]:
             yield Garbage(folder, _size(folder), "no kept sweep uses it")
 
 
+def _checkpoints(store: Store, under_way: Collection[str]) -> Iterator[Garbage]:
+    """Those of stopped trials, and of populations that have come to their end."""
+    for folder in _inside(store.root / "artifacts"):
+        for file in (*folder.glob(CHECKPOINT), *folder.glob(SNAPSHOT.format("*"))):
+            if folder.name not in under_way and _quiet(file):
+                yield Garbage(file, _size(file), "no kept sweep goes on from it")
+
+
 def _left_behind(store: Store) -> Iterator[Garbage]:
     """Temporary files of writers that were killed, and signs of life of drivers that were."""
     folders = [store.root, store.spool, store.root / "live", *_inside(store.root / "artifacts")]
     for file in (file for folder in folders for file in _inside(folder)):
         temporary = file.name.startswith(".") and file.name != ".lock"
-        checkpoint = file.stem == "checkpoint" and file.suffix[1:].isdigit()
+        checkpoint = file.stem == Path(CHECKPOINT).stem and file.suffix[1:].isdigit()
         if file.is_file() and (temporary or checkpoint) and _quiet(file):
             yield Garbage(file, _size(file), "its writer was killed")
     for file in (store.root / "live").glob("[!.]*.json"):
@@ -85,7 +96,7 @@ def _quiet(path: Path) -> bool:
         newest = max(file.stat().st_mtime for file in (path, *path.rglob("*")))
     except FileNotFoundError:  # somebody is at work in it
         return False
-    return time.time() - newest > _QUIET_SECONDS
+    return file_clock(path.parent) - newest > _QUIET_SECONDS
 
 
 def _size(path: Path) -> int:

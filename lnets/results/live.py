@@ -6,7 +6,6 @@ so a request reaches drivers on any machine that has the store, and none that st
 
 import os
 import socket
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -14,7 +13,7 @@ from typing import Literal, TypeAlias, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lnets.errors import StoreError
-from lnets.results.store import write_atomically
+from lnets.results.files import file_clock, write_atomically
 
 Request: TypeAlias = Literal["stop", "cancel"]
 """To end when what runs has ended, or now."""
@@ -93,9 +92,10 @@ class Live:
 def heartbeats(root: Path) -> list[Heartbeat]:
     """The drivers that are at work on a store now."""
     found = []
+    now = file_clock(_folder(root))
     for file in _folder(root).glob("*.json"):
         try:
-            if time.time() - file.stat().st_mtime < _STALE_SECONDS:
+            if now - file.stat().st_mtime < _STALE_SECONDS:
                 found.append(Heartbeat.model_validate_json(file.read_bytes()))
         except (OSError, ValidationError):  # ended just now, or of another version
             continue

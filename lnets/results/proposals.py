@@ -58,7 +58,10 @@ def submissions(store: Store) -> list[dict[str, Any]]:
     for row in rows:
         algorithm = json.loads(row["spec"])["algorithm"]
         if "study_id" in algorithm:
-            every = Proposals(store, algorithm["study_id"]).all()
-            asked = tried(every, algorithm["configurations"])
-            row["trial_keys"] = list(dict.fromkeys(key for one in asked for key in one.trial_keys))
+            known: list[str] = row["trial_keys"]
+            asked = Proposals(store, algorithm["study_id"]).all()
+            if algorithm["type"] == "optuna":  # a population begins with those of the submission
+                known, asked = [], tried(asked, algorithm["configurations"])
+            further = (key for one in asked for key in one.trial_keys)
+            row["trial_keys"] = list(dict.fromkeys((*known, *further)))
     return rows

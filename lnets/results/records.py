@@ -1,16 +1,17 @@
 """Rows of the store's tables, and a finished trial as it travels through the spool."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pyarrow as pa
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-Status = Literal["completed", "diverged", "failed", "blocked", "stopped"]
+Status = Literal["completed", "diverged", "failed", "blocked", "stopped", "paused"]
 """How a trial ended; `blocked`: it was not run, because what it needs has no result; `stopped`: it
-was not run to its end, because its configuration was worse than others of the sweep."""
+was not run to its end, because its configuration was worse than others of the sweep; `paused`: it
+has yet to be seen whether it goes on."""
 
 FINISHED = ("completed", "diverged")
 """States that running the trial again would not change."""
@@ -73,6 +74,17 @@ PROPOSALS = pa.schema(
 TABLES = {"sweeps": SWEEPS, "trials": TRIALS, "curves": CURVES, "proposals": PROPOSALS}
 
 
+DIRTY = "-dirty-"
+"""What stands between a commit and the SHA-256 of the changes that were made to it."""
+
+
+def short_commit(commit: str | None) -> str:
+    """A commit, and the digest of changes to it, as a person reads them."""
+    if commit is None:
+        return "unknown"
+    return "-".join(part[:12] for part in commit.split("-"))
+
+
 def last_exception(error: str | None) -> str:
     """The line of a traceback that says what happened; the first line of any other text."""
     lines = (error or "").splitlines() or [""]
@@ -116,9 +128,24 @@ class TrialRecord(_Row):
     curve: tuple[CurvePoint, ...] = ()
 
     @property
+    def paused_at(self) -> int | None:
+        """Where it has paused, in the unit of its task; None if it has not."""
+        return int(self.metrics["paused_at"]) if self.status == "paused" else None
+
+    @property
     def finished(self) -> bool:
         """Whether running the trial again would change nothing."""
         return self.status in FINISHED
+
+    def turn(self) -> tuple[int, int]:
+        """What comes first where several records of a trial are waiting."""
+        kind = 0 if self.status == "paused" else 1 if self.finished else 2
+        return kind, self.attempt
+
+    def with_metrics(self, metrics: Mapping[str, float]) -> "TrialRecord":
+        """The record with what a trial had come to."""
+        seconds = metrics.get("train_seconds")
+        return self.model_copy(update={"metrics": dict(metrics), "train_seconds": seconds})
 
     def trial_row(self) -> dict[str, Any]:
         """The row of the table `trials`."""
@@ -126,9 +153,19 @@ class TrialRecord(_Row):
             "metrics": self.model_dump_json(include={"metrics"})[len('{"metrics":') : -1]
         }
 
-    def curve_rows(self) -> list[dict[str, Any]]:
-        """Rows of the table `curves`."""
-        return [{"trial_key": self.trial_key, **point.model_dump()} for point in self.curve]
+
+def curve_points(
+    records: Sequence[TrialRecord], last: Mapping[str, int]
+) -> Iterator[tuple[str, CurvePoint]]:
+    """Points of learning curves with their trials' keys, each once.
+
+    Args:
+        records: Of several of one trial, each has the curve from the start.
+        last: Steps up to which the curves of trials are known.
+    """
+    longest = {record.trial_key: record for record in sorted(records, key=lambda r: len(r.curve))}
+    for key, record in longest.items():
+        yield from ((key, p) for p in record.curve if p.step > last.get(key, -1))
 
 
 class SweepRecord(_Row):
@@ -144,19 +181,21 @@ class SweepRecord(_Row):
     """JSON list of the sampled configurations that cannot be built, with reasons."""
     submitted_at: AwareDatetime
     commit: str | None
+    """Of the code; with `-dirty-` and a SHA-256 of the changes if it had any."""
     versions: str
     """JSON object of the versions of Python and of the libraries that decide results."""
     host: str
 
 
 class ProposalRecord(_Row):
-    """A configuration that the sampler of a search has proposed."""
+    """A configuration that a sampler, or a population, has come to."""
 
     study_id: str
     number: int
     """Counted from 0 in each search."""
     parameters: str
-    """JSON object of what the sampler drew, by parameter; of a list the index."""
+    """JSON object of what the sampler drew, by parameter, of a list the index; of a population
+    the fields that are set."""
     trial_keys: tuple[str, ...]
     """One per seed; empty if it is impossible."""
     reason: str | None
@@ -228,7 +267,7 @@ class Ended:
 
     def covers(self, record: TrialRecord) -> bool:
         """Whether a record tells nothing new."""
-        tried = self.attempts.get(record.trial_key, 0)
-        return record.trial_key in self.finished or (
-            not record.finished and record.attempt <= tried
-        )
+        known = record.attempt <= self.attempts.get(record.trial_key, 0)
+        if record.status == "paused":
+            return known
+        return record.trial_key in self.finished or (not record.finished and known)

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from lnets.results.records import short_commit
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
 from lnets.results.tables import Cell, Source, Table, Tests
@@ -178,10 +179,7 @@ def _about(tests: Tests) -> list[str]:
 
 
 def _origin(source: Source) -> str:
-    commits = [
-        commit[:12] + "-dirty" * commit.endswith("-dirty") if commit else "unknown"
-        for commit in source.commits
-    ]
+    commits = list(map(short_commit, source.commits))
     parts = [
         f"seeds {_ranges(source.seeds)}" if source.seeds else "",
         f"commit {', '.join(commits)}" if commits else "",

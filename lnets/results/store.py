@@ -13,6 +13,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, StoreError
 from lnets.results import delta
-from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord
+from lnets.results.files import write_atomically
+from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord, curve_points
 
 SCHEMA_VERSION = 1
 _MARKER = "lnets-store.json"
@@ -68,7 +70,7 @@ class Store:
 
         A failure never takes the place of a result that a dying worker still spooled.
         """
-        file = self._spool_file(record.trial_key)
+        file = self._spool_file(record)
         if record.finished or not file.exists():
             try:
                 write_atomically(file, record.model_dump_json())
@@ -76,9 +78,9 @@ class Store:
                 raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
 
     def spooled(self, trial_key: str) -> TrialRecord | None:
-        """A trial's record if it waits in the spool."""
-        records = map(_read, self.spool.glob(f"{trial_key}.*"))
-        return next((record for record in records if record is not None), None)
+        """A trial's latest record if it waits in the spool."""
+        records = [r for f in self.spool.glob(f"{trial_key}.*") if (r := _read(f)) is not None]
+        return max(records, key=lambda r: (r.finished, r.attempt), default=None)
 
     @property
     def seen(self) -> Ended:
@@ -103,7 +105,7 @@ class Store:
             files = sorted(self.spool.glob("*.taken"))
             records = [record for file in files if (record := self._take(file)) is not None]
             new: list[TrialRecord] = []
-            for record in sorted(records, key=lambda record: not record.finished):
+            for record in sorted(records, key=TrialRecord.turn):
                 if not ended.covers(record):
                     new.append(record)
                     ended = ended.plus([record])
@@ -114,9 +116,11 @@ class Store:
             return new
 
     def add_sweep(self, record: SweepRecord) -> None:
-        """Note a submission."""
+        """Note a submission; as later than all before, for clocks differ, and the latest counts."""
         with self.locked():
-            self.append("sweeps", [record.model_dump()])
+            before = self.table("sweeps", ["submitted_at"])["submitted_at"].to_pylist()
+            at = max([record.submitted_at, *(one + timedelta(microseconds=1) for one in before)])
+            self.append("sweeps", [record.model_dump() | {"submitted_at": at}])
 
     def has_sweep(self, sweep_id: str) -> bool:
         """Whether a sweep has been submitted before."""
@@ -175,7 +179,8 @@ class Store:
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
         if not marker.exists():
-            if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            # The marker is looked for again, as another process may be making the store just now.
+            if self._holds_other_things() and not marker.exists():
                 raise StoreError(
                     f"{self.root}: not a results store, because it has no {_MARKER}; name an empty "
                     "or new folder."
@@ -199,6 +204,11 @@ class Store:
                 folder.mkdir(exist_ok=True)
                 if not os.access(folder, os.W_OK | os.X_OK):
                     raise StoreError(f"{folder}: the store is not writable.")
+
+    def _holds_other_things(self) -> bool:
+        if not self.root.is_dir():
+            return self.root.exists()
+        return any(not file.name.startswith(f".{_MARKER}") for file in self.root.iterdir())
 
     def _version(self, marker: Path) -> int:
         try:
@@ -228,8 +238,9 @@ class Store:
             except (OSError, DeltaError, pa.ArrowException) as error:
                 raise StoreError(f"{self.root}: cannot be written: {error}") from None
 
-    def _spool_file(self, trial_key: str) -> Path:
-        return self.spool / f"{trial_key}.json"
+    def _spool_file(self, record: TrialRecord) -> Path:
+        at = "" if record.paused_at is None else f".{record.paused_at}"
+        return self.spool / f"{record.trial_key}{at}.json"
 
     def _exists(self, name: str) -> bool:
         return delta.exists(self.root / name)
@@ -250,15 +261,13 @@ class Store:
         return self._seen[1]
 
     def _append(self, records: Sequence[TrialRecord]) -> None:
-        curves = [record for record in records if record.finished and record.curve]
+        curves = [record for record in records if record.curve and record.status != "failed"]
         if curves:
-            # Present without a row: an earlier commit was killed between the two tables.
-            present = self._keys_in_curves({record.trial_key for record in curves})
+            # There already: the trial had paused, or a commit was killed between the two tables.
+            last = self._last_steps({record.trial_key for record in curves})
             rows = [
-                row
-                for record in curves
-                if record.trial_key not in present
-                for row in record.curve_rows()
+                {"trial_key": key, **point.model_dump()}
+                for key, point in curve_points(curves, last)
             ]
             if rows:
                 self.append("curves", rows)
@@ -266,10 +275,11 @@ class Store:
         version = delta.open_table(self.root / "trials").version()
         self._seen = (version, self._seen[1].plus(records))
 
-    def _keys_in_curves(self, keys: set[str]) -> set[str]:
+    def _last_steps(self, keys: set[str]) -> dict[str, int]:
         among = [("trial_key", "in", sorted(keys))]
-        rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key"], among)
-        return set(rows["trial_key"].unique().to_pylist())
+        rows = delta.read(self.root / "curves", TABLES["curves"], ["trial_key", "step"], among)
+        last = rows.group_by("trial_key").aggregate([("step", "max")])
+        return dict(zip(*(last[name].to_pylist() for name in last.column_names), strict=True))
 
     def append(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Add rows to a table, while it is locked."""
@@ -283,18 +293,3 @@ def _read(file: Path) -> TrialRecord | None:
         return TrialRecord.model_validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def write_atomically(file: Path, text: str) -> None:
-    """Write a file that is either whole or not there, whatever process is killed.
-
-    A machine that loses its power may lose the file: its trial is then run again.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(file)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

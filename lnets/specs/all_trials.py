@@ -43,15 +43,27 @@ def with_all_trials(
             first = str(error).splitlines()[0]
             problems.append(((key, "sweep"), f"must be a sweep without mistakes: {first}"))
             continue
-        if not isinstance(sweep.algorithm, GridSpec):
-            message = (
-                "must be a grid, because nobody knows before what another algorithm picks, got "
-                f"{sweep.algorithm.type}; list the keys of its trials"
-            )
-            problems.append(((key, "sweep"), message))
+        reason = _why_unknown(sweep)
+        if reason is not None:
+            problems.append(((key, "sweep"), reason))
             continue
         written[key] = tuple(dict.fromkeys(_keys(sweep)))
     return written, problems
+
+
+def _why_unknown(sweep: SweepSpec) -> str | None:
+    """Why nobody knows before which trials of a sweep will complete; None if all do."""
+    if not isinstance(sweep.algorithm, GridSpec):
+        return (
+            "must be a grid, because nobody knows before what another algorithm picks, got "
+            f"{sweep.algorithm.type}; list the keys of its trials"
+        )
+    if sweep.scheduler is not None:
+        return (
+            "must be a sweep that stops none of its trials, got one with scheduler "
+            f"{sweep.scheduler.type}; list the keys of those that have completed"
+        )
+    return None
 
 
 def _keys(sweep: SweepSpec) -> Iterator[str]:

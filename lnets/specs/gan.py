@@ -137,6 +137,11 @@ class GanSpec(TrainingSpec):
         return known | GAN
 
     @property
+    def pause_unit(self) -> int:
+        """An epoch with a checkpoint."""
+        return self.checkpoint_every
+
+    @property
     def input_batch(self) -> Shape:
         """Real and generated images."""
         return 2 * self.batch_size, *self.data.image_shape

@@ -8,6 +8,7 @@ from typing import Any
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.needs import needed_by
 from lnets.specs.references import with_references
+from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 
@@ -31,7 +32,7 @@ def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
     data = sweep.model_copy(update={"table": sweep.table_layout()}).model_dump(mode="json")
     for name, key in needs.items():
         data["needs"][name]["trial_key"] = key
-    if isinstance(sweep.algorithm, OptunaSpec):
+    if isinstance(sweep.algorithm, OptunaSpec) or isinstance(sweep.scheduler, PopulationSpec):
         data["algorithm"]["study_id"] = study_id(sweep)
     return _canonical(data)
 
@@ -100,8 +101,10 @@ def study_id(sweep: SweepSpec) -> str:
     How many configurations are asked for is not in there, so a longer search goes on where a
     shorter one has ended; and neither are names, resources and the table's layout.
     """
-    data = sweep.model_dump(mode="json", include={"experiment", "needs", "search", "algorithm"})
-    data["algorithm"].pop("configurations")
+    data = sweep.model_dump(
+        mode="json", include={"experiment", "needs", "search", "algorithm", "scheduler"}
+    )
+    data["algorithm"].pop("configurations", None)
     return _digest(f"{BEHAVIOUR_VERSION}\n{sweep.seed_list()}\n{_canonical(data)}")
 
 

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.needs import Needs, Seed
 from lnets.specs.overrides import split_paths
+from lnets.specs.schedulers import PopulationSpec, SchedulerSpec
 from lnets.specs.search import AlgorithmSpec, Domain, GridSpec, ObjectiveSpec
 from lnets.specs.spec import Matching, Spec, rule_broken, show
 from lnets.specs.sweep_rules import broken_rules
@@ -107,12 +108,15 @@ class SweepSpec(Spec):
     commas change together: each of their values is a list with one entry per path."""
     algorithm: AlgorithmSpec = GridSpec(type="grid")
     """How configurations are picked from `search`."""
+    scheduler: SchedulerSpec | None = None
+    """What stops trials of configurations that are worse than others; null: nothing does."""
     seeds: Seeds = 3
     """How many seeds every configuration is trained with (0, 1, …), or a list of them."""
     resources: ResourcesSpec = ResourcesSpec()
     """What one trial takes of a machine."""
     table: TableSpec | None = None
-    """The answer's layout; null: searched fields as rows, the objectives as values."""
+    """The answer's layout; null: searched fields as rows, of a population also `changes`, and the
+    objectives as values."""
 
     def seed_list(self) -> tuple[int, ...]:
         """The seeds, one trial each."""
@@ -131,6 +135,9 @@ class SweepSpec(Spec):
         if self.table is not None:
             return self.table
         searched = tuple(path for key in self.search for path in split_paths(key))
+        if isinstance(self.scheduler, PopulationSpec):
+            # Members that began alike have become different.
+            searched = tuple(dict.fromkeys((*searched, "changes")))
         return TableSpec(
             rows=searched or ("task",),
             values=tuple(objective.metric for objective in self.objectives()),

@@ -24,6 +24,7 @@ from lnets.specs.overrides import (
     within,
 )
 from lnets.specs.references import references
+from lnets.specs.schedulers import scheduler_rules
 from lnets.specs.search import (
     Domain,
     GridSpec,
@@ -44,7 +45,12 @@ MAX_TRIALS = 100_000
 
 def broken_rules(sweep: SweepSpec) -> list[Broken]:
     """Every broken rule: path of the field that should change, and the message."""
-    problems = [*_seed_rules(sweep), *_search_rules(sweep), *_metric_rules(sweep)]
+    problems = [
+        *_seed_rules(sweep),
+        *scheduler_rules(sweep),
+        *_search_rules(sweep),
+        *_metric_rules(sweep),
+    ]
     if not problems:
         problems = [*_size_rules(sweep), *_value_rules(sweep), *_table_path_rules(sweep)]
     problems = problems or [*_need_rules(sweep)]

@@ -1,7 +1,7 @@
 """Bound the distance between two distributions by a critic."""
 
 from collections.abc import Iterator
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,9 @@ from lnets.specs.spec import Broken, rule_broken, show
 
 class WassersteinSpec(TrainingSpec):
     """Bound the Wasserstein-1 distance between two distributions by training a Lipschitz critic."""
+
+    unit: ClassVar[str] = "steps"
+    pauses_together: ClassVar[bool] = True
 
     task: Literal["wasserstein"]
     """What a trial does."""
@@ -48,6 +51,11 @@ class WassersteinSpec(TrainingSpec):
     def metrics(self) -> dict[str, Metric]:
         """What a trial reports."""
         return FAITHFUL | unproven(WASSERSTEIN) if self.faithful else WASSERSTEIN
+
+    @property
+    def pause_unit(self) -> int:
+        """A step at which the learning curve has a point."""
+        return self.log_every
 
     @property
     def input_batch(self) -> Shape:

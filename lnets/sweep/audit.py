@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnets.errors import LnetsError, NotFoundError
+from lnets.results.artifacts import WEIGHTS
 from lnets.results.lineage import keys_in
 from lnets.results.plots import KEY_DIGITS, DrawnTrial
 from lnets.results.records import FINISHED
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.sweep.figures import keys_of
-from lnets.sweep.runner import WEIGHTS
 
 if TYPE_CHECKING:
     from lnets.tasks.audit import Finding

@@ -1,39 +1,25 @@
-"""Configurations that a search has proposed: which of their trials run, and how they end."""
+"""Configurations that a sweep tries one after the other: which trials run, and how they end."""
 
+import json
+import math
+import statistics
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from lnets.results.records import FINISHED
 from lnets.results.store import Store
-from lnets.results.tables import trials_that_count
 from lnets.specs.identity import config_key
-from lnets.specs.search import OptunaSpec
+from lnets.specs.overrides import Overrides
+from lnets.sweep.messages import END, Result
 from lnets.sweep.plan import Planner, Skipped, Trial
-from lnets.sweep.runner import Result
+from lnets.sweep.rules import Candidate, rule_of
 from lnets.sweep.samplers import Verdict
-from lnets.sweep.spaces import Parameters, Space
-
-
-@dataclass
-class Candidate:
-    """A configuration that was proposed."""
-
-    number: int
-    parameters: Parameters
-    trials: tuple[Trial, ...]
-    """One per seed; empty if it is impossible."""
-    reason: str | None
-    """Why it is impossible."""
-    twin: "Candidate | None"
-    """The same configuration, proposed before by other parameters."""
-    verdict: Verdict | None = None
-    """How it has ended."""
+from lnets.sweep.spaces import Parameters
 
 
 class Candidates:
-    """The proposals of a search, judged by the results of their trials.
+    """The configurations of a sweep, judged by the results of their trials.
 
-    What is decided depends on nothing but the sweep, the proposals and the results.
+    What is decided depends on nothing but the sweep, the configurations and the results.
 
     Args:
         planner: Of the sweep.
@@ -42,50 +28,48 @@ class Candidates:
 
     def __init__(self, planner: Planner, store: Store) -> None:
         sweep = planner.sweep
-        assert isinstance(sweep.algorithm, OptunaSpec)
         self._planner, self._store = planner, store
-        self._space = Space(sweep.search)
-        self._algorithm = sweep.algorithm
+        self._rule = rule_of(sweep)
         self._signs = {
             objective.metric: 1 if objective.maximize else -1 for objective in sweep.objectives()
         }
-        first = sweep.algorithm.first_seeds
-        several = len(self._signs) > 1 or first is None
         self._seeds = sweep.seed_list()
-        self._first = len(self._seeds) if several else first
-        self._results: dict[str, Result] = {}
-        self._given: set[str] = set()
-        self._stopped: list[tuple[Trial, str]] = []
+        self._results: dict[str, dict[int, Result]] = {}
+        self._ran: set[str] = set()
+        self._given: set[tuple[str, int | None]] = set()
+        self._stopped: list[tuple[Trial, str, Result | None]] = []
         self._by_config: dict[str, Candidate] = {}
+        self._found = 0
         self.every: list[Candidate] = []
         """In the order of their numbers."""
-        self._found = 0
 
     @property
     def different(self) -> int:
         """Configurations that are possible, each counted once."""
         return len(self._by_config)
 
-    def load(self, keys: Iterable[str], also: Collection[str] = ()) -> None:
+    def load(self, keys: Iterable[str], also: Collection[str] = ("paused",)) -> None:
         """Look for results of trials in the store.
 
         Args:
             keys: Of the trials.
-            also: Statuses besides those of results, for trials that are not to run again.
+            also: Statuses that count besides those of finished trials.
         """
-        unknown = [key for key in keys if key not in self._results]
-        if not unknown:
-            return
-        names = ("trial_key", "status", "metrics")
-        self._results |= {
-            key: Result.model_validate({name: row[name] for name in names})
-            for key, row in trials_that_count(self._store, unknown).items()
-            if row["status"] in (*FINISHED, *also)
-        }
+        wanted = set(keys)
+        columns = ["trial_key", "status", "metrics"]
+        rows = self._store.table("trials", columns).to_pylist() if wanted else []
+        for row in sorted(rows, key=lambda row: row["status"] in FINISHED):  # a result counts last
+            if row["trial_key"] in wanted and row["status"] in (*FINISHED, *also):
+                self._keep(Result(**{**row, "metrics": json.loads(row["metrics"])}))
 
-    def add(self, parameters: Parameters) -> Candidate:
-        """The next proposal."""
-        overrides = self._space.overrides(parameters)
+    def add(self, overrides: Overrides, parameters: Parameters, past: int = 0) -> Candidate:
+        """The next configuration.
+
+        Args:
+            overrides: The fields that are set.
+            parameters: What a sampler drew.
+            past: Stages that it does not go through.
+        """
         experiment = self._planner.resolve(overrides)
         number, reason, twin = len(self.every), None, None
         trials: tuple[Trial, ...] = ()
@@ -97,36 +81,53 @@ class Candidates:
                 self._planner.trial(experiment, config, seed, overrides) for seed in self._seeds
             )
             twin = self._by_config.get(config)
-        candidate = Candidate(number, parameters, trials, reason, twin)
+        candidate = Candidate(number, overrides, parameters, trials, reason, twin)
+        candidate.values = [()] * past
+        self.every.append(candidate)
         if trials and twin is None:
+            candidate.stages = self._rule.stages(number, trials)
             self._by_config[trials[0].config_key] = candidate
             keys = [trial.trial_key for trial in trials]
-            self.load(key for key in keys if key in self._store.seen.finished)
-            self._found += sum(key in self._results for key in keys)
-        self.every.append(candidate)
+            ended = self._store.seen.finished
+            self.load(key for key in keys if key in ended and key not in self._results)
+            self._found += sum(self._has_ended(key) and key not in self._ran for key in keys)
         return candidate
 
     def heard(self, results: Sequence[Result]) -> None:
-        """Trials have ended."""
-        self._results |= {result.trial_key: result for result in results}
+        """Trials have ended, or have paused, here and now."""
+        for result in results:
+            self._ran.add(result.trial_key)
+            self._keep(result)
+
+    def verdict(self, one: Candidate) -> Verdict:
+        """How a configuration has ended, or how it stands while it waits for others."""
+        return one.verdict or self._so_far(one)
 
     def judged(self, numbers: int) -> bool:
-        """Whether the first proposals, so many, have all ended."""
-        return all(candidate.verdict for candidate in self.every[: max(0, numbers)])
+        """Whether the first configurations, so many, have all ended, or wait for others."""
+        return all(one.verdict or one.held for one in self.every[: max(0, numbers)])
 
-    def to_run(self) -> list[Trial]:
-        """Decide what can be decided; trials that can run now, each given out once."""
-        lost = [key for key in self._given if key not in self._results]
-        self.load(key for key in lost if key in self._store.seen.finished)
-        return [
-            trial
-            for candidate in self.every
-            if candidate.verdict is None
-            for trial in self._decide(candidate)
-        ]
+    def to_run(self, more: bool) -> list[Trial]:
+        """Decide what can be decided; trials that can run now, each given out once.
 
-    def take_stopped(self) -> list[tuple[Trial, str]]:
-        """Trials that are not to be run any more, and why; each once."""
+        Args:
+            more: Whether further configurations may come.
+        """
+        lost = [key for key, _ in self._given if key in self._store.seen.finished]
+        self.load(key for key in lost if not self._has_ended(key))
+        found: list[Trial] = []
+        changed = True
+        while changed:  # what is decided of one may decide of others
+            changed = False
+            for one in self.every:
+                if one.verdict is None:
+                    before = len(one.values), one.verdict, one.held
+                    found += self._decide(one, more)
+                    changed |= before != (len(one.values), one.verdict, one.held)
+        return found
+
+    def take_stopped(self) -> list[tuple[Trial, str, Result | None]]:
+        """Trials that do not go on, why, and what they had come to; each once."""
         stopped, self._stopped = self._stopped, []
         return stopped
 
@@ -135,70 +136,95 @@ class Candidates:
         found, self._found = self._found, 0
         return found
 
-    def _decide(self, candidate: Candidate) -> list[Trial]:
-        if candidate.twin is not None:
-            candidate.verdict = candidate.twin.verdict
+    def _decide(self, one: Candidate, more: bool) -> list[Trial]:
+        if one.twin is not None:
+            one.verdict = one.twin.verdict
             return []
-        for trials in (candidate.trials[: self._first], candidate.trials):
-            missing = [trial for trial in trials if trial.trial_key not in self._results]
+        if not one.stages:
+            one.verdict = Verdict("impossible")
+            return []
+        while one.verdict is None:
+            stage = len(one.values) - one.held
+            missing = [trial for trial in one.stages[stage] if self._result(trial) is None]
             if missing:
-                fresh = [trial for trial in missing if trial.trial_key not in self._given]
-                self._given |= {trial.trial_key for trial in fresh}
+                places = [(trial.trial_key, trial.until) for trial in missing]
+                fresh = [t for t, p in zip(missing, places, strict=True) if p not in self._given]
+                self._given |= set(places)
                 return fresh
-            candidate.verdict = self._verdict(candidate, trials)
-            if candidate.verdict is not None:
+            if not one.held:
+                self._end_stage(one, stage)
+            if one.verdict is None and not self._goes_on(one, stage, more):
                 break
-        self._stop_rest(candidate)
         return []
 
-    def _verdict(self, candidate: Candidate, trials: Sequence[Trial]) -> Verdict | None:
-        """How a configuration has ended, by the seeds so far; None if the others must say."""
-        if not trials:
-            return Verdict("impossible")
-        values = [self._values(trial) for trial in trials]
-        statuses = {self._results[trial.trial_key].status for trial in trials}
-        if "diverged" in statuses:
-            return Verdict("diverged")
-        if not all(values):
-            return Verdict("failed")
-        means = tuple(sum(column) / len(values) for column in zip(*values, strict=True))
-        if len(trials) == len(candidate.trials):
-            return Verdict("completed", means, len(values))
-        beaten = self._beaten(candidate, [value for (value,) in values])
-        return Verdict("beaten", means, len(values)) if beaten else None
+    def _end_stage(self, one: Candidate, stage: int) -> None:
+        results = [self._known(trial) for trial in one.stages[stage]]
+        values = [self._values(result) for result in results]
+        if any(result.status == "diverged" for result in results):
+            one.values.append((-math.inf,))
+            one.verdict = Verdict("diverged")
+            self._stop(one, "has diverged", stage)
+        elif not all(values):
+            one.verdict = Verdict("failed")
+        else:
+            # What another sweep has run to its end says nothing of a point on the way.
+            passed = any(
+                trial.until is not None and result.place == END
+                for trial, result in zip(one.stages[stage], results, strict=True)
+            )
+            sign = next(iter(self._signs.values()))
+            one.values.append(() if passed else tuple(sign * value[0] for value in values))
+            if stage + 1 == len(one.stages):
+                one.verdict = Verdict("completed", _means(values), stage + 1)
 
-    def _beaten(self, candidate: Candidate, values: Sequence[float]) -> bool:
-        """Whether every value is worse than all of the best configuration that may be known."""
-        (sign,) = self._signs.values()
-        before = self.every[: max(0, candidate.number - self._algorithm.parallel + 1)]
-        best = max(
-            (c for c in before if c.verdict is not None and c.verdict.state == "completed"),
-            key=lambda c: sign * c.verdict.values[0] if c.verdict else 0.0,
-            default=None,
-        )
-        if best is None:
-            return False
-        worst_of_best = min(sign * self._values(trial)[0] for trial in best.trials)
-        return all(sign * value < worst_of_best for value in values)
+    def _goes_on(self, one: Candidate, stage: int, more: bool) -> bool:
+        known = bool(one.values[stage])
+        answer = not known or self._rule.goes_on(one, stage, self.every, more)
+        one.held = answer is None
+        if answer is False:
+            one.verdict = self._so_far(one)
+            self._stop(one, self._rule.worse, stage)
+            successor = self._rule.successor(one, stage, self.every)
+            if successor is not None:
+                self.add(successor, {}, past=stage + 1)
+        return bool(answer)
 
-    def _values(self, trial: Trial) -> tuple[float, ...]:
+    def _so_far(self, one: Candidate) -> Verdict:
+        stage = len(one.values) - 1
+        values = [self._values(self._known(trial)) for trial in one.stages[stage]]
+        return Verdict("beaten", _means(values), stage + 1)
+
+    def _result(self, trial: Trial) -> Result | None:
+        """What a trial has come to at the end of a stage, or further on."""
+        found = self._results.get(trial.trial_key, {})
+        places = [place for place in found if place >= (trial.until or END)]
+        return found[min(places)] if places else None
+
+    def _known(self, trial: Trial) -> Result:
+        result = self._result(trial)
+        assert result is not None
+        return result
+
+    def _keep(self, result: Result) -> None:
+        self._results.setdefault(result.trial_key, {})[result.place] = result
+
+    def _has_ended(self, key: str) -> bool:
+        return END in self._results.get(key, {})
+
+    def _values(self, result: Result) -> tuple[float, ...]:
         """Of each objective; empty where the trial has no result."""
-        result = self._results[trial.trial_key]
         found = tuple(result.metrics[name] for name in self._signs if name in result.metrics)
-        whole = result.status == "completed" and len(found) == len(self._signs)
+        whole = result.status in ("completed", "paused") and len(found) == len(self._signs)
         return found if whole else ()
 
-    def _stop_rest(self, candidate: Candidate) -> None:
-        verdict = candidate.verdict
-        assert verdict is not None
-        if verdict.state in ("beaten", "diverged"):
-            ran = f"after {self._first} of {len(candidate.trials)} seeds"
-            why = f"its configuration {_WORDS[verdict.state]} {ran}"
-            self._stopped += [
-                (trial, why)
-                for trial in candidate.trials[self._first :]
-                if trial.trial_key not in self._results
-            ]
+    def _stop(self, one: Candidate, why: str, stage: int) -> None:
+        for trial in one.trials:
+            known = self._results.get(trial.trial_key, {})
+            if END not in known:
+                last = known[max(known)] if known else None
+                reason = f"its configuration {why} {self._rule.where(stage, one)}"
+                self._stopped.append((trial, reason, last))
 
 
-_WORDS = {"beaten": "is worse than the best one", "diverged": "has diverged"}
+def _means(values: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    return tuple(map(statistics.fmean, zip(*values, strict=True)))

@@ -45,8 +45,8 @@ class Display:
             self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def changed(self) -> None:
-        """Say what is new: every failure and what it blocks, and the state now and then."""
-        failures = self._progress.failed + self._progress.blocked
+        """Say what is new: failures, what they block, lost workers; the state now and then."""
+        failures = self._progress.failed + self._progress.blocked + self._progress.retried
         if failures > self._failures:
             self._failures = failures
             self._console.print(Text(self._progress.last_error, style="red"), soft_wrap=True)

@@ -7,28 +7,28 @@ import os
 import platform
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 from lnets import __version__
+from lnets.errors import StoreError
 from lnets.results.live import Live, Request
 from lnets.results.log import kept_log
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
 from lnets.specs.identity import BEHAVIOUR_VERSION, resolved_json
-from lnets.specs.search import OptunaSpec
+from lnets.sweep.code import code_commit
 from lnets.sweep.grouping import make_groups
 from lnets.sweep.handover import JOB, JOB_COMMIT
+from lnets.sweep.messages import Group
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import Group, Runner
+from lnets.sweep.runner import Runner
 from lnets.sweep.schedule import Schedule
-from lnets.sweep.search import Search
+from lnets.sweep.search import Search, depends_on_results
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _LIBRARIES = ("torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
 def missing(plan: Plan, ended: Ended, chosen: Set[str] | None = None) -> list[Trial]:
     """Trials of a plan that have not finished, and what these need; failed ones are among them.
 
-    Those that a search has stopped are not; what it will ask for yet is not known.
+    Those that have been stopped for good are not; what a sampler will ask for is not known.
 
     Args:
         plan: The trials.
@@ -47,7 +47,7 @@ def missing(plan: Plan, ended: Ended, chosen: Set[str] | None = None) -> list[Tr
         chosen: Keys of those that are wanted; None: all that are compared.
     """
     done = ended.finished
-    if isinstance(plan.sweep.algorithm, OptunaSpec):
+    if depends_on_results(plan.sweep):
         done |= ended.stopped
     left = {t.trial_key: t for t in plan.everything if t.trial_key not in done}
     if chosen is None:
@@ -82,7 +82,7 @@ def submit(
 
     Raises:
         SpecError: If a trial needs more memory than the sweep allows.
-        StoreError: If results cannot be committed; they stay spooled.
+        StoreError: If results cannot be committed, and stay spooled, or cannot even be spooled.
         ClusterError: If the runner fails.
         KeyboardInterrupt: If the run is interrupted, or asked to end through the store; what has
             ended is committed first.
@@ -91,7 +91,7 @@ def submit(
     commit = os.environ.get(JOB_COMMIT) or code_commit()
     store.commit()
     ended = store.ended()
-    if search is None and isinstance(plan.sweep.algorithm, OptunaSpec):
+    if search is None and depends_on_results(plan.sweep):
         search = Search(plan.sweep, store)
     trials = [] if search else missing(plan, ended, chosen)
     grouped = make_groups(trials, plan.sweep.resources, runner.workers, ended.failed)
@@ -105,6 +105,11 @@ def submit(
         _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
         runner.run(_handed_out(schedule, asked, live.driver), schedule)
+    if schedule.not_kept is not None:
+        raise StoreError(
+            f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "
+            "make room, and submit again."
+        )
     store.compact()
     if asked.to_stop.is_set():
         raise KeyboardInterrupt
@@ -137,6 +142,7 @@ def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iter
     stop = threading.Event()
 
     def commit_now_and_then() -> None:
+        said = ""
         while not stop.wait(_COMMIT_SECONDS):
             try:
                 live.beat(tuple(progress.running.values()))
@@ -144,7 +150,9 @@ def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iter
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
                 # Results wait in the spool; the last commit raises if the trouble has stayed.
-                _log.warning("Results cannot be committed now: %s", error)
+                if str(error) != said:
+                    _log.warning("Results cannot be committed now, and wait: %s", error)
+                said = str(error)
 
     thread = threading.Thread(target=commit_now_and_then, name="lnets-writer", daemon=True)
     thread.start()
@@ -156,23 +164,6 @@ def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iter
         store.commit()
         live.stop()
         _log.info("driver ends: %s", progress.summary())
-
-
-def code_commit() -> str | None:
-    """Commit of the checkout that this package runs from, `-dirty` if it was changed; else None."""
-    here = Path(__file__).parent
-    tracked = _git("-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name)
-    if tracked is None:
-        return None
-    return _git("-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _handed_out(

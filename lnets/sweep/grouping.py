@@ -48,11 +48,11 @@ def make_groups(
     Raises:
         SpecError: If a single trial needs more memory than a group may take.
     """
-    alike: dict[str, list[Trial]] = {}
+    alike: dict[tuple[str, int | None], list[Trial]] = {}
     for trial in trials:
         alone = trial.trial_key in tried
         key = trial.trial_key if alone else fusion_key(trial.experiment)
-        alike.setdefault(key, []).append(trial)
+        alike.setdefault((key, trial.until), []).append(trial)
     order = {trial.trial_key: i for i, trial in enumerate(trials)}
     groups: list[tuple[Trial, ...]] = []
     for members in alike.values():

@@ -99,8 +99,11 @@ class SweepJob:
     @classmethod
     def of(cls, details: Any) -> "SweepJob | None":
         """Read off what Ray tells of a job; None of one that is no sweep."""
-        told = {name: (details.metadata or {}).get(f"{_METADATA}{name}") for name in _TOLD}
-        if None in told.values():
+        given = details.metadata or {}
+        told = {
+            name: given[f"{_METADATA}{name}"] for name in _TOLD if f"{_METADATA}{name}" in given
+        }
+        if len(told) < len(_TOLD):
             return None
         state = details.status.value.lower()
         return cls(

@@ -11,7 +11,7 @@ from lnets.results.garbage import Garbage, find_garbage, remove
 from lnets.results.lineage import keys_in
 from lnets.results.live import heartbeats
 from lnets.results.query import connect
-from lnets.results.records import SweepTrials
+from lnets.results.records import Ended, SweepTrials
 from lnets.results.rendering import value_text
 from lnets.results.selected import Counts, Selected, names_of_needs, with_names
 from lnets.results.store import Store
@@ -36,6 +36,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "name": counts.name,
             "sweep_id": counts.sweep_id,
             "submitted": when(one),
+            "commit": one["commit"],
             "state": "running" if counts.sweep_id in alive else _state(counts),
             "trials": counts.trials,
             "completed": counts.completed,
@@ -46,7 +47,8 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             "missing": counts.missing,
             "best": _best(selected, i, json.loads(one["spec"])),
             "train_seconds": seconds.get(i, 0.0),
-            "age_seconds": (datetime.now(UTC) - one["submitted_at"]).total_seconds(),
+            # Another machine's clock may be ahead of this one's.
+            "age_seconds": max(0.0, (datetime.now(UTC) - one["submitted_at"]).total_seconds()),
         }
         for i, (one, counts) in enumerate(zip(stored, selected.counts(), strict=True))
     ]
@@ -102,8 +104,9 @@ def collect_garbage(store: Store, drop: Sequence[str], *, really: bool) -> list[
     with store.locked():
         every = proposals.submissions(store)
         kept = [row for row in every if row["sweep_id"] not in dropped.values()]
-        keys = {key for row in kept for key in (*row["trial_keys"], *keys_in(row["spec"]))}
-        garbage = find_garbage(store, keys)
+        ended = store.ended()
+        left = [row for row in kept if not _is_over(row, ended)]
+        garbage = find_garbage(store, _keys_of(kept), _keys_of(left))
         if really:
             remove(garbage)
     return garbage
@@ -120,6 +123,19 @@ def _best(selected: Selected, sweep: int, spec: dict[str, Any]) -> dict[str, Any
             named = {path: with_names(at_path(config, path), names) for path in paths}
             return {"metric": objective.metric, "mean": mean, "configuration": named}
     return None
+
+
+def _keys_of(rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Keys of the trials of some submissions, and of those that they need."""
+    return {key for row in rows for key in (*row["trial_keys"], *keys_in(row["spec"]))}
+
+
+def _is_over(row: dict[str, Any], ended: Ended) -> bool:
+    """Whether submitting a sweep again would run nothing."""
+    spec = json.loads(row["spec"])
+    judged = spec["algorithm"]["type"] == "optuna" or spec.get("scheduler") is not None
+    over = ended.finished | ended.stopped if judged else ended.finished
+    return over.issuperset(row["trial_keys"])
 
 
 def _state(counts: Counts) -> str:

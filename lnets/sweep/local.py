@@ -20,7 +20,6 @@ from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import resolved_json
-from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
@@ -28,7 +27,7 @@ from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
-from lnets.sweep.search import Search, plan_so_far
+from lnets.sweep.search import Search, depends_on_results, plan_so_far
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def submit_here(
     """
     store = Store(folder, create=True)
     store.commit()
-    search = Search(plan.sweep, store) if isinstance(plan.sweep.algorithm, OptunaSpec) else None
+    search = Search(plan.sweep, store) if depends_on_results(plan.sweep) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
     left = missing(plan, store.ended())
     to_run = left if chosen is None else missing(plan, store.ended(), chosen)
@@ -79,7 +78,8 @@ def submit_here(
         submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
-        _say("\n".join(search.summary()))
+        for line in search.summary():
+            _say(line)
     table = make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
@@ -119,8 +119,9 @@ def _run(
         else:
             from lnets.sweep.ray_runner import RayRunner
 
-            _say("starting Ray …" if cluster is None else "joining the cluster …")
-            shared = None if cluster is None else store.root
+            joined = cluster is not None or "RAY_ADDRESS" in os.environ
+            _say("joining the cluster …" if joined else "starting Ray …")
+            shared = store.root if joined else None
             wait = cluster is not None and cluster.wait
             on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
             executing = stack.enter_context(on_ray)
@@ -184,8 +185,9 @@ def _login() -> str:
 def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
     rows = trials_that_count(store, [trial.trial_key for trial in plan.trials])
     for trial in plan.trials:
-        if trial.trial_key in rows:
-            progress.consider(trial.label, rows[trial.trial_key]["metrics"].get(progress.objective))
+        row = rows.get(trial.trial_key)
+        if row is not None and row["status"] == "completed":
+            progress.consider(trial.label, row["metrics"].get(progress.objective))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lnets.errors import NotFoundError, SpecError
 from lnets.results import proposals
 from lnets.results.live import Heartbeat, heartbeats
-from lnets.results.records import SweepTrials, last_exception
+from lnets.results.records import SweepTrials, last_exception, short_commit
 from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
@@ -39,6 +39,8 @@ class Status:
 
     counts: Counts
     submitted_at: str
+    commit: str | None
+    """Of the code of the latest submission."""
     driver: Heartbeat | None
     """The driver that is at work on it, if one is."""
     needs: Mapping[str, Need]
@@ -53,6 +55,7 @@ class Status:
             **asdict(self.counts),
             "missing": self.counts.missing,
             "submitted_at": self.submitted_at,
+            "commit": self.commit,
             "driver": driver,
             "needs": {name: asdict(need) for name, need in self.needs.items()},
             "failures": list(self.failures),
@@ -62,7 +65,8 @@ class Status:
         """For a person."""
         counts = self.counts
         lines = [
-            f"{counts.name} ({counts.sweep_id}), submitted {self.submitted_at}",
+            f"{counts.name} ({counts.sweep_id}), submitted {self.submitted_at}, "
+            f"commit {short_commit(self.commit)}",
             f"  {counts.completed} of {counts.trials} trials completed, "
             f"{counts.diverged} diverged, {counts.failed} failed, "
             + (f"{counts.blocked} blocked, " if counts.blocked else "")
@@ -96,7 +100,7 @@ def status_of(store: Store, named: str | None) -> list[Status]:
     keys = [key for sweep in sweeps for key in (*sweep.needs.values(), *sweep.trial_keys)]
     known = trials_that_count(store, keys)
     return [
-        _status(known, sweep, when(one), alive.get(sweep.sweep_id))
+        _status(known, sweep, one, alive.get(sweep.sweep_id))
         for one, sweep in zip(stored, sweeps, strict=True)
     ]
 
@@ -170,7 +174,10 @@ def find_submission(store: Store, name: str) -> dict[str, Any]:
 
 
 def _status(
-    known: Mapping[str, dict[str, Any]], sweep: SweepTrials, made: str, driver: Heartbeat | None
+    known: Mapping[str, dict[str, Any]],
+    sweep: SweepTrials,
+    row: dict[str, Any],
+    driver: Heartbeat | None,
 ) -> Status:
     trials = [known[key] for key in sweep.trial_keys if key in known]
     statuses = [trial["status"] for trial in trials]
@@ -194,7 +201,7 @@ def _status(
     ]
     reasons = Counter(trial["error"] for trial in rows if trial["status"] == "blocked")
     failures += [f"blocked: {number} trials: {reason}" for reason, number in reasons.items()]
-    return Status(counts, made, driver, needs, tuple(failures))
+    return Status(counts, when(row), row["commit"], driver, needs, tuple(failures))
 
 
 def when(row: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
-from lnets.specs.experiment import ExperimentSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.identity import config_key, need_keys, sweep_id, trial_key, with_keys
 from lnets.specs.needs import bad_references
 from lnets.specs.overrides import Overrides, apply_overrides, dotted
@@ -34,6 +34,16 @@ class Trial:
     seed: int
     needs: tuple[str, ...]
     """Keys of the trials of this plan that must have completed before."""
+    until: int | None = None
+    """Where it pauses, in the unit of its task; None goes to the end."""
+    keep: bool = False
+    """Whether its checkpoint there is kept for others to go on from."""
+
+    @property
+    def training(self) -> TrainingSpec:
+        """Its experiment, under a scheduler, which is for trainings only."""
+        assert isinstance(self.experiment, TrainingSpec)
+        return self.experiment
 
 
 @dataclass(frozen=True)
@@ -253,7 +263,7 @@ def _short_names(keys: list[str]) -> dict[str, str]:
 
 def _label(name: str, overrides: Overrides, seed: int, names: Mapping[str, str]) -> str:
     values = (
-        f"{names[path]}={value if isinstance(value, str) else show(value)}"
+        f"{names.get(path, path)}={value if isinstance(value, str) else show(value)}"
         for path, value in overrides.items()
     )
     return " ".join([name, *values, f"seed={seed}"])

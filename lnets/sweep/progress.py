@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from lnets.errors import StoreError
 from lnets.results.records import last_exception
 from lnets.results.store import Store
+from lnets.sweep.messages import Group, Result
 from lnets.sweep.plan import Plan
-from lnets.sweep.runner import Group, Result, record_without_result
+from lnets.sweep.runner import record_without_result
 
 _log = logging.getLogger(__name__)
 
@@ -29,12 +31,14 @@ class Progress:
     failed: int = 0
     blocked: int = 0
     stopped: int = 0
+    retried: int = 0
+    """Deaths of workers after which a group was started again."""
     running: dict[str, str] = field(default_factory=dict)
     """Trials at work: key and label."""
     best: float | None = None
     best_label: str = ""
     last_error: str = ""
-    """Status, label and last line of the latest failure."""
+    """What has happened, label and reason of the latest failure or death of a worker."""
     needed: frozenset[str] = frozenset()
     """Keys of trials that are not compared, because others only need them."""
 
@@ -85,14 +89,23 @@ class Progress:
                 case "blocked":
                     self.blocked += 1
                     self.last_error = f"blocked: {group.label}: {result.error}"
+                case "paused":
+                    continue
                 case "stopped":
                     self.stopped += 1
                 case "diverged":
                     self.diverged += 1
                 case "completed":
                     self.completed += 1
-            if result.trial_key not in self.needed:
-                self.consider(label, result.metrics.get(self.objective))
+                    if result.trial_key not in self.needed:
+                        self.consider(label, result.metrics.get(self.objective))
+
+    def retry(self, group: Group, reason: str) -> None:
+        """A group has lost its worker, and waits for another."""
+        self.retried += 1
+        self.last_error = f"worker lost, tried again: {group.label}: {reason}"
+        for job in group.jobs:
+            self.running.pop(job.trial_key, None)
 
     def consider(self, label: str, value: float | None) -> None:
         """Keep the best."""
@@ -115,6 +128,8 @@ class Watcher:
         self._progress = progress
         self._store = store
         self._changed = changed
+        self.not_kept: str | None = None
+        """Why a result could not be spooled; then nothing more should be run."""
 
     def started(self, group: Group) -> None:
         """A worker has begun with a group."""
@@ -125,11 +140,17 @@ class Watcher:
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
         self._progress.end(group, results)
+        self.not_kept = next((r.error for r in results if not r.kept), self.not_kept)
         labels = {job.trial_key: job.label for job in group.jobs}
         for result in results:
             self._tell(result, labels.pop(result.trial_key))
         for key, label in labels.items():
             _log.info("left for another time: %s", label, extra={"trial_key": key})
+        self._changed()
+
+    def retried(self, group: Group, reason: str) -> None:
+        """A worker has died with a group, which will start again."""
+        self._progress.retry(group, reason)
         self._changed()
 
     def _tell(self, result: Result, label: str) -> None:
@@ -150,9 +171,13 @@ class Watcher:
             if record is None and job.trial_key in self._store.ended().finished:
                 results.append(Result(trial_key=job.trial_key, status="completed"))
                 continue
-            if record is None or not record.finished:
+            if record is None or not job.answered_by(record):
                 error = f"the worker was lost: {reason}"
                 record = record_without_result(job, group.device, "failed", error)
-                self._store.put(record)
+                try:
+                    self._store.put(record)
+                except StoreError as unwritable:
+                    results.append(Result.not_kept(job.trial_key, unwritable))
+                    continue
             results.append(Result.of(record))
         self.ended(group, results)

@@ -1,40 +1,19 @@
 """Ray Tune as a runner: one Tune trial is one group."""
 
 import contextlib
-import os
-import sys
+import logging
 import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lnets.sweep.handover import JOB
+from lnets.sweep.ray_environment import staging
 
-_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
-# Read by Ray when it is imported. Every socket on the loopback interface; no usage reports; no
-# files per trial, since the store has our own; no snapshots, since the store is what a sweep
-# resumes from; Ctrl-C as an ordinary KeyboardInterrupt; workers in the driver's folder, so that
-# relative paths of data mean the same to them.
-os.environ.update(
-    {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    }
-)
-if JOB not in os.environ:  # a cluster's machines talk to each other
-    os.environ |= {
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-        "GLOO_SOCKET_IFNAME": _LOOPBACK,
-        "NCCL_SOCKET_IFNAME": _LOOPBACK,
-    }
-
+# isort: split
 import ray
 from ray import train, tune
+from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.trainable import Trainable
@@ -42,13 +21,13 @@ from ray.tune.trainable import Trainable
 from lnets.errors import ClusterError, LnetsError, TrialError
 from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
+from lnets.sweep.deaths import last_death
 from lnets.sweep.fits import fitting
 from lnets.sweep.jobs import check_machines, machines, which_ray
-from lnets.sweep.runner import Group, Job, Listener, Result, execute, train_here
+from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.runner import Listener, execute, train_here
 
 _MAX_WORKER_DEATHS = 2
-# Groups that Tune stages ahead: with one, its default for a searcher, workers wait for each other.
-_STAGED_GROUPS = "64"
 
 
 class TrialWorker(Trainable):
@@ -126,17 +105,6 @@ def _as_one_failure(error: Exception) -> LnetsError:
     return ClusterError(f"Workers were lost: {error}")
 
 
-@contextlib.contextmanager
-def _staging() -> Iterator[None]:
-    before = os.environ.get("TUNE_MAX_PENDING_TRIALS_PG")
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = before or _STAGED_GROUPS
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TUNE_MAX_PENDING_TRIALS_PG"]
-
-
 class RayRunner:
     """Runs groups on a Ray with its dashboard, for the time of a `with` block.
 
@@ -163,6 +131,8 @@ class RayRunner:
             context = ray.init(**how, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # Ray documents no narrower class
             raise ClusterError(f"Ray did not start: {error}") from error
+        # Of trials that failed, which the listener has heard of.
+        logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
         self.dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None
         try:
             check_machines(self._resources, self._shared, wait=self._wait)
@@ -185,8 +155,9 @@ class RayRunner:
         most = self._resources.max_concurrent if self._resources.workers == 1 else self.workers
         with (
             tempfile.TemporaryDirectory(prefix=".lnets-tune-", dir=self._shared) as folder,
-            _staging(),
+            staging(),
             _as_cluster_errors(),
+            _memory_kills_as_deaths(),
         ):
             tune.Tuner(
                 TrialWorker,
@@ -218,6 +189,26 @@ def _as_cluster_errors() -> Iterator[None]:
         raise ClusterError(f"Ray Tune stopped: {error}") from error
 
 
+@contextlib.contextmanager
+def _memory_kills_as_deaths() -> Iterator[None]:
+    """Tune gives up a whole run where Ray has killed one worker for lack of memory.
+
+    Its manager of actors knows two kinds of errors, and what Ray raises then is neither.
+    """
+    failed = RayActorManager._actor_task_failed
+
+    def failed_or_died(manager: Any, *, exception: Exception, **task: Any) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            exception = ray.exceptions.RayActorError(error_msg=str(exception))
+        failed(manager, exception=exception, **task)
+
+    RayActorManager._actor_task_failed = failed_or_died
+    try:
+        yield
+    finally:
+        RayActorManager._actor_task_failed = failed
+
+
 class _NotRestored:
     """Tune pickles what it is given so that it can restore it; a sweep resumes from the store."""
 
@@ -241,9 +232,7 @@ class _Feed(_NotRestored, Searcher):
             return group  # None: Tune asks again
         return {"group": group.model_dump_json(), **self._needs}
 
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         """Nothing: the listener hears how groups end."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -260,26 +249,22 @@ class _Bridge(_NotRestored, tune.Callback):
         self._listener = listener
         self._methods: dict[Any, Any] = {}
 
-    def on_trial_start(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
         group = _group(trial)
         self._name_task(trial, group.label)
         self._listener.started(group)
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
+    def on_trial_complete(self, *, trial: Trial, **_: Any) -> None:
         results = trial.last_result["results"]
         self._listener.ended(
             _group(trial), [Result.model_validate_json(result) for result in results]
         )
 
-    def on_trial_error(
-        self, iteration: int, trials: list[Trial], trial: Trial, **info: Any
-    ) -> None:
-        error = trial.get_error()
-        self._listener.lost(_group(trial), str(error) if error else "the worker died")
+    def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
+        self._listener.lost(_group(trial), last_death(trial.error_file))
+
+    def on_trial_recover(self, *, trial: Trial, **_: Any) -> None:
+        self._listener.retried(_group(trial), last_death(trial.error_file))
 
     def _name_task(self, trial: Trial, label: str) -> None:
         """Show the trial's name in the dashboard, where a reused actor keeps its first one."""

@@ -14,8 +14,8 @@ from lnets.results.store import Store
 from lnets.specs.identity import canonical_json, sweep_id
 from lnets.specs.load import load_sweep
 from lnets.specs.spec import nearest
+from lnets.sweep.code import code_commit
 from lnets.sweep.dashboard import Dashboard
-from lnets.sweep.driver import code_commit
 from lnets.sweep.fits import misfit
 from lnets.sweep.handover import (
     ENTRYPOINT,

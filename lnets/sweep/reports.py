@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from lnets.errors import SpecError
+from lnets.results.files import write_atomically
 from lnets.results.formats import to_text
 from lnets.results.groups import Group, best_first, configurations
 from lnets.results.kinds import Kind, ready_made, values_of
@@ -22,7 +23,7 @@ from lnets.results.report.images import trial_images
 from lnets.results.report.picture import many
 from lnets.results.report.sections import Objectives, sections
 from lnets.results.selected import Selected
-from lnets.results.store import Store, write_atomically
+from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.search import ObjectiveSpec
 from lnets.specs.sweep import TableSpec
@@ -205,7 +206,7 @@ def _notes(
 def _failures(groups: Sequence[Group]) -> Iterator[Failure]:
     for group in groups:
         for trial in group.trials:
-            if trial.status not in ("completed", "stopped"):
+            if trial.status in ("diverged", "failed", "blocked"):
                 error = trial.error or ""
                 reason = last_exception(error) or "its loss was not finite"
                 details = error if error.strip() != reason else ""

@@ -1,88 +1,33 @@
 """What a runner is, how it executes a group of trials, and the runner without Ray."""
 
 import contextlib
+import errno
 import json
 import logging
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict
-
-from lnets.errors import ClusterError
+from lnets.errors import ClusterError, StoreError
+from lnets.results.artifacts import CHECKPOINT, EXPERIMENT_FILE, SNAPSHOT, WEIGHTS
+from lnets.results.files import write_atomically
 from lnets.results.live import stop_asked
-from lnets.results.records import CurvePoint, Status, TrialRecord
-from lnets.results.store import Store, write_atomically
-from lnets.specs.experiments import EXPERIMENT
+from lnets.results.records import Status, TrialRecord, last_exception
+from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
+from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.parts import link, train_parts
 
 if TYPE_CHECKING:
     from lnets.tasks.outcome import Outcome
 
-WEIGHTS = "model.safetensors"
-CHECKPOINT = "checkpoint.safetensors"
-EXPERIMENT_FILE = "experiment.json"
 _MAX_ERROR = 10_000
+# What libraries that write files say of full disks, whatever they raise.
+_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT))
 _log = logging.getLogger(__name__)
-
-
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Job(_Message):
-    """One trial, as it travels to a worker."""
-
-    trial_key: str
-    config_key: str
-    sweep_id: str
-    name: str
-    """The sweep's name; of what it needs `sweep.need`."""
-    label: str
-    seed: int
-    attempt: int
-    commit: str | None
-    config: str
-    """The resolved experiment as canonical JSON."""
-
-
-class Group(_Message):
-    """Trials that a worker executes together: the unit of a runner."""
-
-    jobs: tuple[Job, ...]
-    store: str
-    """Folder of the store."""
-    device: str
-    """`cpu` or `cuda`."""
-    threads: int
-    """CPU threads."""
-    compile: bool = False
-    """Whether networks are compiled."""
-    driver: str = ""
-    """The driver that handed it out, as requests to it are called."""
-
-    @property
-    def label(self) -> str:
-        """What a person calls it."""
-        first = self.jobs[0].label
-        return first if len(self.jobs) == 1 else f"{first} and {len(self.jobs) - 1} more"
-
-
-class Result(_Message):
-    """How a trial ended, as it travels back; the whole record is in the spool."""
-
-    trial_key: str
-    status: Status
-    metrics: dict[str, float] = {}
-    error: str | None = None
-
-    @classmethod
-    def of(cls, record: TrialRecord) -> "Result":
-        """The part of a record that a driver wants to know at once."""
-        return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
 
 
 class Listener(Protocol):
@@ -93,6 +38,9 @@ class Listener(Protocol):
 
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
+
+    def retried(self, group: Group, reason: str) -> None:
+        """A worker has died with a group, which will start again."""
 
     def lost(self, group: Group, reason: str) -> None:
         """A worker has died with a group and will not be tried again."""
@@ -138,7 +86,8 @@ def execute(group: Group, train: Train) -> list[Result]:
     """Train every trial of a group, spool its record, and draw what it has left for figures.
 
     Several are trained at once; should that fail, one by one, so that a trial is failed only by
-    itself. A trial that an earlier, killed worker has spooled already is not run again.
+    itself. A trial that an earlier, killed worker has spooled already is not run again. What cannot
+    be written, because the disk is full, is no failure of a trial: its result says so.
 
     Args:
         group: The trials.
@@ -156,10 +105,17 @@ def execute(group: Group, train: Train) -> list[Result]:
         return []
     results = {job.trial_key: _earlier(job, store) for job in group.jobs}
     jobs = [job for job in group.jobs if results[job.trial_key] is None]
-    records = _train_all(jobs, group, train)
+    try:
+        records = _train_all(jobs, group, train)
+    except StoreError as error:
+        records = []
+        results |= {job.trial_key: Result.not_kept(job.trial_key, error) for job in jobs}
     for record in records:
-        store.put(record)
-        results[record.trial_key] = Result.of(record)
+        try:
+            store.put(record)
+            results[record.trial_key] = Result.of(record)
+        except StoreError as error:
+            results[record.trial_key] = Result.not_kept(record.trial_key, error)
     for record in records:
         _draw(record, store.artifacts(record.trial_key))
     return [result for result in results.values() if result is not None]
@@ -167,7 +123,8 @@ def execute(group: Group, train: Train) -> list[Result]:
 
 def _draw(record: TrialRecord, folder: Path) -> None:
     """Pictures of a trial whose task has left anything for them; they can be drawn again later."""
-    left = {file.name for file in folder.glob("*")} - {WEIGHTS, CHECKPOINT, EXPERIMENT_FILE}
+    left = {file.name for file in folder.glob("[!.]*") if not file.name.endswith(".safetensors")}
+    left -= {EXPERIMENT_FILE}
     if not record.finished or not left:
         return
     try:
@@ -180,7 +137,7 @@ def _draw(record: TrialRecord, folder: Path) -> None:
 
 def _earlier(job: Job, store: Store) -> Result | None:
     record = store.spooled(job.trial_key)
-    if record is not None and record.finished:
+    if record is not None and job.answered_by(record):
         return Result.of(record)
     # An outcome without a spooled record: a worker died, perhaps after its driver committed.
     tried = (store.artifacts(job.trial_key) / EXPERIMENT_FILE).exists()
@@ -204,6 +161,8 @@ def _train_alone(job: Job, group: Group, train: Train) -> TrialRecord:
         raise
     except Exception:  # whatever a trial raises is its result, and must not end the sweep
         error = traceback.format_exc()
+        if any(reason in error for reason in _FULL):
+            raise StoreError(f"{group.store}: cannot be written: {last_exception(error)}") from None
         return record_without_result(job, group.device, "failed", error, started)
     return record
 
@@ -215,38 +174,18 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
         Their records; none on other processes than the first of those that train together.
     """
     # Commands that run nothing must start without torch.
-    from lnets.tasks.files import TrialFiles, remove_state
-    from lnets.tasks.run import run_trials
+    from lnets.tasks.files import remove_state
 
     store = Store(Path(group.store))
     started = datetime.now(UTC)
-    curves: list[list[CurvePoint]] = [[] for _ in jobs]
-
-    def report(index: int, step: int, metrics: Mapping[str, float]) -> None:
-        seconds = (datetime.now(UTC) - started).total_seconds()
-        curves[index].extend(
-            CurvePoint(step=step, seconds=seconds, metric=metric, value=value)
-            for metric, value in metrics.items()
-        )
-
-    alone = len(jobs) == 1
-    folders = [store.artifacts(job.trial_key) for job in jobs]
-    checkpoint = folders[0] / CHECKPOINT if alone else None
-    outcomes = run_trials(
-        [EXPERIMENT.validate_json(job.config) for job in jobs],
-        [job.seed for job in jobs],
-        device=group.device,
-        threads=group.threads,
-        compiled=group.compile,
-        report=report,
-        files=TrialFiles(lambda key: store.artifacts(key) / WEIGHTS, checkpoint, folders),
-    )
-    if not outcomes:
-        return []
-    for job, outcome, folder in zip(jobs, outcomes, folders, strict=True):
-        _save(outcome, job, folder)
-    if checkpoint is not None:
-        remove_state(checkpoint)
+    outcomes, curves = train_parts(jobs, group, store, started)
+    for job, outcome in zip(jobs, outcomes, strict=False):
+        folder = store.artifacts(job.trial_key)
+        if outcome.status != "paused":
+            _save(outcome, job, folder)
+            remove_state(folder / CHECKPOINT)
+        elif job.keep:
+            link(folder / CHECKPOINT, folder / SNAPSHOT.format(job.until))
     return [
         _record(
             job,
@@ -257,7 +196,7 @@ def train_here(jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
             train_seconds=outcome.seconds,
             curve=tuple(curve),
         )
-        for job, outcome, curve in zip(jobs, outcomes, curves, strict=True)
+        for job, outcome, curve in zip(jobs, outcomes, curves, strict=False)
     ]
 
 
@@ -286,7 +225,7 @@ def record_without_result(
 
 def _record(job: Job, device: str, started: datetime, **ending: Any) -> TrialRecord:
     return TrialRecord(
-        **job.model_dump(exclude={"label"}),
+        **job.model_dump(exclude={"label", "until", "keep"}),
         task=json.loads(job.config)["task"],
         started_at=started,
         device=device,

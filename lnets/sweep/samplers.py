@@ -37,9 +37,9 @@ class Verdict:
 
     state: Literal["completed", "beaten", "diverged", "impossible", "failed"]
     values: tuple[float, ...] = ()
-    """Mean over seeds of each objective; of one that was beaten, over those that were run."""
-    seeds: int = 0
-    """How many of them."""
+    """Mean over seeds of each objective; of one that was beaten, where it was stopped."""
+    stage: int = 0
+    """How many stages it has ended: samplers that look at those beaten prefer who came further."""
 
 
 def propose(sweep: SweepSpec) -> Iterator[Overrides]:
@@ -122,6 +122,15 @@ class Sampling:
     def tell(self, number: int, verdict: Verdict) -> None:
         """Say how a proposal has ended: each once, in the order of their numbers."""
         _tell(self._study, self._trials[number], verdict)
+
+    def tell_again(self, number: int, verdict: Verdict) -> None:
+        """Say how a proposal has ended after all, which was told before to be beaten."""
+        before = self._trials[number]
+        self._study.enqueue_trial(before.params)
+        trial = self._study.ask()
+        self.space.suggest(trial)
+        _tell(self._study, trial, verdict)
+        self._trials[number] = trial
 
     def best(self) -> list[int]:
         """Numbers of the proposals that no other beats in all objectives."""
@@ -243,7 +252,7 @@ def _tell(study: "Study", trial: "Trial", verdict: Verdict) -> None:
     and so never among the good ones.
     """
     if verdict.state == "beaten":
-        trial.report(verdict.values[0], verdict.seeds)
+        trial.report(verdict.values[0], verdict.stage)
     values = verdict.values if verdict.state == "completed" else None
     study.tell(trial, values, _states()[verdict.state])
 

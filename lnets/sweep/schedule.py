@@ -2,15 +2,17 @@
 
 import heapq
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from lnets.results.records import Status
 from lnets.results.store import Store
+from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import canonical_json
 from lnets.sweep.grouping import make_groups
+from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.plan import Plan, Trial
 from lnets.sweep.progress import Progress, Watcher
-from lnets.sweep.runner import Group, Job, Result, record_without_result
+from lnets.sweep.runner import record_without_result
 from lnets.sweep.search import Search
 
 _ENDINGS = {
@@ -25,6 +27,7 @@ class Schedule(Watcher):
 
     Iterating gives the next group, or None while all that are left wait for some that are at work.
     A group whose needs cannot be had any more is not handed out: its trials end as `blocked`.
+    Nothing is handed out any more once a result could not be spooled.
 
     Args:
         plan: What the sweep asks for.
@@ -51,10 +54,10 @@ class Schedule(Watcher):
         super().__init__(progress, store, changed)
         self._plan = plan
         self._search, self._workers = search, workers
-        self._planned = {trial.trial_key for group in groups for trial in group}
+        self._planned = {(trial.trial_key, trial.until) for group in groups for trial in group}
         self._places = itertools.count()
         self._commit = commit
-        self._attempts = store.ended().attempts
+        self._attempts = dict(store.ended().attempts)
         self._statuses: dict[str, Status] = {}
         self._ready: list[tuple[int, tuple[Trial, ...]]] = []
         self._waiting: dict[tuple[str, ...], list[tuple[int, tuple[Trial, ...]]]] = {}
@@ -67,6 +70,8 @@ class Schedule(Watcher):
         return self
 
     def __next__(self) -> Group | None:
+        if self.not_kept is not None:
+            raise StopIteration
         while self._ready or self._searched():
             trials = self._left(heapq.heappop(self._ready)[1])
             if trials:
@@ -81,7 +86,7 @@ class Schedule(Watcher):
         super().ended(group, results)
         self._statuses |= {result.trial_key: result.status for result in results}
         if self._search is not None:
-            self._search.heard(results)
+            self._search.candidates.heard(results)
         self._settle()
 
     def _add(self, groups: Sequence[tuple[Trial, ...]]) -> None:
@@ -93,33 +98,44 @@ class Schedule(Watcher):
         """Whether the search has brought what can run now."""
         while self._search is not None and not self._ready:
             trials = self._search.more()
-            for trial, reason in self._search.candidates.take_stopped():
-                self._stop(trial, reason)
-            needed = self._search.planner.needed(trials)
-            fresh = {
-                trial.trial_key: trial
-                for trial in (*needed.values(), *trials)
-                if trial.trial_key not in self._planned | self._store.seen.finished
-            }
-            self._planned |= set(fresh)
+            for trial, reason, last in self._search.candidates.take_stopped():
+                self._stop(trial, reason, last)
+            needed = self._search.planner.needed(trials).values()
+            fresh = [t for t in (*needed, *trials) if self._is_new(t)]
+            self._planned |= {(trial.trial_key, trial.until) for trial in fresh}
             own = {trial.trial_key for trial in trials}
-            self._progress.needed |= fresh.keys() - own
+            self._progress.needed |= {t.trial_key for t in fresh if t.trial_key not in own}
             self._count(self._search)
-            resources, failed = self._plan.sweep.resources, self._store.seen.failed
-            self._add(make_groups(list(fresh.values()), resources, self._workers, failed))
+            resources, alone = self._plan.sweep.resources, self._alone(fresh)
+            self._add(make_groups(fresh, resources, self._workers, alone))
             if not trials:
                 break
         return bool(self._ready)
 
+    def _is_new(self, trial: Trial) -> bool:
+        planned = (trial.trial_key, trial.until) in self._planned
+        return not planned and trial.trial_key not in self._store.seen.finished
+
+    def _alone(self, trials: Sequence[Trial]) -> frozenset[str]:
+        """Keys of trials that are not trained together with others."""
+        failed = self._store.seen.failed
+        if self._plan.sweep.scheduler is None:
+            return failed
+        return failed | {t.trial_key for t in trials if not _pauses_together(t)}
+
     def _count(self, search: Search) -> None:
+        # What others need may be proposed, too.
+        every = search.candidates.every
+        self._progress.needed -= {t.trial_key for one in every for t in one.trials}
         self._progress.done += search.candidates.take_found()
         self._progress.total = search.total + len(self._progress.needed)
 
-    def _stop(self, trial: Trial, reason: str) -> None:
+    def _stop(self, trial: Trial, reason: str, last: Result | None) -> None:
+        """End a trial that does not go on; what it had come to is kept."""
         if trial.trial_key in self._store.seen.stopped | self._store.seen.finished:
             self._progress.done += 1
         else:
-            self._end([trial], "stopped", reason)
+            self._end([trial], "stopped", reason, {} if last is None else last.metrics)
 
     def _settle(self) -> None:
         """Look again at what waits."""
@@ -150,10 +166,19 @@ class Schedule(Watcher):
         reason = f"needs `{name}`, which {_ENDINGS[status].format(key)}"
         self._end(trials, "blocked", reason)
 
-    def _end(self, trials: Sequence[Trial], status: Status, reason: str) -> None:
-        """Trials that are not run end like others."""
+    def _end(
+        self,
+        trials: Sequence[Trial],
+        status: Status,
+        reason: str,
+        metrics: Mapping[str, float] | None = None,
+    ) -> None:
+        """Trials that do not run, or do not go on, end like others."""
         group = self._group(trials)
-        records = [record_without_result(job, group.device, status, reason) for job in group.jobs]
+        records = [
+            record_without_result(job, group.device, status, reason).with_metrics(metrics or {})
+            for job in group.jobs
+        ]
         for record in records:
             self._store.put(record)
         self.ended(group, [Result.of(record) for record in records])
@@ -175,6 +200,7 @@ class Schedule(Watcher):
         )
 
     def _job(self, trial: Trial) -> Job:
+        attempt = self._attempts[trial.trial_key] = self._attempts.get(trial.trial_key, 0) + 1
         return Job(
             trial_key=trial.trial_key,
             config_key=trial.config_key,
@@ -182,7 +208,13 @@ class Schedule(Watcher):
             name=trial.name,
             label=trial.label,
             seed=trial.seed,
-            attempt=self._attempts.get(trial.trial_key, 0) + 1,
+            attempt=attempt,
             commit=self._commit,
             config=canonical_json(trial.experiment),
+            until=trial.until,
+            keep=trial.keep,
         )
+
+
+def _pauses_together(trial: Trial) -> bool:
+    return isinstance(trial.experiment, TrainingSpec) and trial.experiment.pauses_together

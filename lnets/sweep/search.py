@@ -2,22 +2,24 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from lnets.errors import SpecError, StoreError
 from lnets.results.proposals import Proposals, tried
 from lnets.results.records import ProposalRecord
 from lnets.results.store import Store
 from lnets.specs.identity import study_id
+from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
-from lnets.specs.spec import show
+from lnets.specs.spec import frozen, show
 from lnets.specs.sweep import SweepSpec
-from lnets.sweep.candidates import Candidate, Candidates
+from lnets.sweep.candidates import Candidates
 from lnets.sweep.plan import Plan, Planner, Trial, make_plan
-from lnets.sweep.runner import Result
-from lnets.sweep.samplers import Sampling, export
+from lnets.sweep.rules import Candidate
+from lnets.sweep.samplers import Sampling, Verdict, export, propose
 from lnets.sweep.spaces import Space
 
 # Proposals per configuration that is asked for, after which a search in which nearly nothing is
@@ -26,34 +28,40 @@ _MOST_PROPOSALS = 20
 
 
 class Search:
-    """What a driver asks for trials while it runs a sweep whose algorithm is `optuna`.
+    """What a driver asks for trials while it runs a sweep in which results decide what runs.
 
-    Proposals are noted in the store before they run; what has been told to the sampler at the n-th
+    Proposals of a sampler are noted in the store before they run; what it has been told at the n-th
     is how all up to the (n − parallel)-th have ended. So a search that starts again tells the same
     and gets the same.
 
     Args:
-        sweep: What is searched.
+        sweep: With a sampler, or a scheduler, or both.
         store: Where proposals and results are.
     """
 
     def __init__(self, sweep: SweepSpec, store: Store) -> None:
-        assert isinstance(sweep.algorithm, OptunaSpec)
         self.sweep = sweep
         self.planner = Planner(sweep)
-        self._store = store
-        self._algorithm = sweep.algorithm
-        self._sampling = Sampling(sweep)
-        self._proposals = Proposals(store, study_id(sweep))
         self.candidates = Candidates(self.planner, store)
-        self.candidates.load(key for p in self._proposals.all() for key in p.trial_keys)
-        self._told = 0
+        self._store = store
+        self._sampling: Sampling | None = None
+        self._told: list[Verdict] = []
         self._exhausted = False
         self._ready: list[Trial] = []
+        if isinstance(sweep.algorithm, OptunaSpec):
+            self._algorithm, self._sampling = sweep.algorithm, Sampling(sweep)
+            self._proposals = Proposals(store, study_id(sweep))
+            self.candidates.load(key for p in self._proposals.all() for key in p.trial_keys)
+        else:
+            plan = plan_so_far(sweep, store)
+            self.candidates.load(trial.trial_key for trial in plan.trials)
+            for overrides in propose(sweep):
+                self.candidates.add(overrides, {})
+            self._first = len(self.candidates.every)
 
     @property
     def total(self) -> int:
-        """Trials of the whole search, as far as is known."""
+        """Trials of all configurations, as far as is known."""
         left = self._algorithm.configurations - self.candidates.different if self._wants() else 0
         return (self.candidates.different + left) * len(self.sweep.seed_list())
 
@@ -66,7 +74,7 @@ class Search:
     @property
     def over(self) -> bool:
         """Whether all has ended that was asked for."""
-        return not self._wants() and self.candidates.judged(len(self.candidates.every))
+        return not self._wants() and all(one.verdict for one in self.candidates.every)
 
     def more(self) -> list[Trial]:
         """Trials that can run now, each given out once; some may follow when others end."""
@@ -74,15 +82,13 @@ class Search:
         ready, self._ready = self._ready, []
         return ready
 
-    def heard(self, results: Sequence[Result]) -> None:
-        """Trials have ended."""
-        self.candidates.heard(results)
-
     def summary(self) -> list[str]:
-        """What was found, for a person: of several objectives the whole front."""
+        """What a sampler has found, for a person: of several objectives the whole front."""
+        if self._sampling is None:
+            return []
         every = self.candidates.every
-        while self._told < len(every) and every[self._told].verdict is not None:
-            self._tell()
+        while len(self._told) < len(every) and every[len(self._told)].verdict is not None:
+            self._tell(self._sampling)
         best = [every[number] for number in self._sampling.best()]
         head = f"{self.sweep.name}: {self.candidates.different} configurations searched"
         if len(self.sweep.objectives()) > 1:
@@ -102,52 +108,81 @@ class Search:
         return first if self.sweep.objectives()[0].minimize else -first
 
     def _fill(self) -> None:
-        self._ready += self.candidates.to_run()
-        while self._wants():
-            if not self.candidates.judged(
-                len(self.candidates.every) - self._algorithm.parallel + 1
-            ):
+        self._ready += self.candidates.to_run(self._wants())
+        if self._sampling is None:
+            self._note_successors()
+        while self._sampling is not None and self._wants():
+            ahead = len(self.candidates.every) - self._algorithm.parallel
+            if not self.candidates.judged(ahead + 1):
                 return
-            self._propose()
-            self._ready += self.candidates.to_run()
+            self._propose(self._sampling)
+            self._ready += self.candidates.to_run(self._wants())
 
     def _wants(self) -> bool:
         return (
-            not self._exhausted
+            self._sampling is not None
+            and not self._exhausted
             and self.candidates.different < self._algorithm.configurations
             and len(self.candidates.every) < _MOST_PROPOSALS * self._algorithm.configurations
         )
 
-    def _propose(self) -> None:
+    def _propose(self, sampling: Sampling) -> None:
         number = len(self.candidates.every)
-        while self._told <= number - self._algorithm.parallel:
-            self._tell()
+        while len(self._told) <= number - self._algorithm.parallel:
+            self._tell(sampling)
+        self._tell_late(sampling)
         # Another driver may be at the same search.
         with self._store.locked():
             known = self._proposals.all()
             recorded = json.loads(known[number].parameters) if number < len(known) else None
-            parameters = self._sampling.ask(recorded)
+            parameters = sampling.ask(recorded)
             if parameters is None:
                 self._exhausted = True
                 return
-            candidate = self.candidates.add(parameters)
+            candidate = self.candidates.add(sampling.space.overrides(parameters), parameters)
             if recorded is None:
-                self._proposals.add(_record(study_id(self.sweep), candidate))
+                self._proposals.add(_record(study_id(self.sweep), candidate, parameters))
 
-    def _tell(self) -> None:
-        verdict = self.candidates.every[self._told].verdict
-        assert verdict is not None
-        self._sampling.tell(self._told, verdict)
-        self._told += 1
+    def _note_successors(self) -> None:
+        """Note the configurations of a population that have taken the place of others."""
+        successors = self.candidates.every[self._first :]
+        if successors:
+            with self._store.locked():
+                proposals = Proposals(self._store, study_id(self.sweep))
+                known = {proposal.number for proposal in proposals.all()}
+                for one in successors:
+                    if one.number not in known:
+                        proposals.add(_record(study_id(self.sweep), one, one.overrides))
+
+    def _tell(self, sampling: Sampling) -> None:
+        number = len(self._told)
+        self._told.append(self.candidates.verdict(self.candidates.every[number]))
+        sampling.tell(number, self._told[number])
+
+    def _tell_late(self, sampling: Sampling) -> None:
+        """Tell of those that a scheduler has let go on after they had been told of as waiting."""
+        for number, told in enumerate(self._told):
+            now = self.candidates.every[number].verdict
+            if now is not None and now.state == "completed" and told.state != "completed":
+                self._told[number] = now
+                sampling.tell_again(number, now)
 
 
-def plan_so_far(sweep: SweepSpec, store: Store | None) -> Plan:
-    """All that a sweep asks for; of a search what it has proposed so far."""
-    if store is None or not isinstance(sweep.algorithm, OptunaSpec):
-        return make_plan(sweep)
-    space = Space(sweep.search)
-    drawn = [json.loads(proposal.parameters) for proposal in _tried(sweep, store)]
-    return make_plan(sweep, [space.overrides(parameters) for parameters in drawn])
+def depends_on_results(sweep: SweepSpec) -> bool:
+    """Whether results of some trials decide which others run."""
+    return isinstance(sweep.algorithm, OptunaSpec) or sweep.scheduler is not None
+
+
+def plan_so_far(sweep: SweepSpec, store: Store) -> Plan:
+    """All that a sweep asks for; of a search, or a population, what it has come to so far."""
+    if isinstance(sweep.algorithm, OptunaSpec):
+        space = Space(sweep.search)
+        drawn = [json.loads(proposal.parameters) for proposal in _tried(sweep, store)]
+        return make_plan(sweep, [space.overrides(parameters) for parameters in drawn])
+    if isinstance(sweep.scheduler, PopulationSpec):
+        proposals = Proposals(store, study_id(sweep)).all()
+        return make_plan(sweep, [frozen(json.loads(one.parameters)) for one in proposals])
+    return make_plan(sweep)
 
 
 def export_study(sweep: SweepSpec, store: Store, file: Path) -> None:
@@ -170,10 +205,12 @@ def export_study(sweep: SweepSpec, store: Store, file: Path) -> None:
         raise StoreError(f"{file}: cannot be written; name a file in a folder that can.")
     candidates = Candidates(Planner(sweep), store)
     tried_now = _tried(sweep, store)
-    candidates.load((key for p in tried_now for key in p.trial_keys), ("failed", "blocked"))
-    for proposal in tried_now:
-        candidates.add(json.loads(proposal.parameters))
-    candidates.to_run()
+    keys = [key for proposal in tried_now for key in proposal.trial_keys]
+    candidates.load(keys, ("paused", "failed", "blocked"))
+    space = Space(sweep.search)
+    for parameters in (json.loads(proposal.parameters) for proposal in tried_now):
+        candidates.add(space.overrides(parameters), parameters)
+    candidates.to_run(more=True)
     export(
         file,
         sweep,
@@ -190,11 +227,11 @@ def _tried(sweep: SweepSpec, store: Store) -> list[ProposalRecord]:
     return tried(proposals, sweep.algorithm.configurations)
 
 
-def _record(study: str, candidate: Candidate) -> ProposalRecord:
+def _record(study: str, candidate: Candidate, parameters: Mapping[str, Any]) -> ProposalRecord:
     return ProposalRecord(
         study_id=study,
         number=candidate.number,
-        parameters=json.dumps(candidate.parameters),
+        parameters=json.dumps(parameters),
         trial_keys=tuple(trial.trial_key for trial in candidate.trials),
         reason=candidate.reason,
         proposed_at=datetime.now(UTC),

@@ -123,7 +123,7 @@ class Adversaries:
             numbers: As from there.
         """
         for name, training in self._trainings().items():
-            training.load(below(f"{name}.", tensors), numbers[name])
+            training.load((below(f"{name}.", tensors), numbers[name]))
 
     def _trainings(self) -> dict[str, Training]:
         return {"generator": self.generator, "critic": self.critic}

@@ -15,7 +15,7 @@ from lnets.specs.classification import ClassificationSpec
 from lnets.tasks import processes
 from lnets.tasks.adversarial import TrainingAttack
 from lnets.tasks.files import TrialFiles, load_state, load_weights, save_state
-from lnets.tasks.outcome import Outcome, Report
+from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.selection import Selection
 from lnets.tasks.spectra import SingularValues
@@ -33,6 +33,7 @@ def train(
     report: Report,
     compiled: bool,
     files: TrialFiles,
+    until: int | None = None,
 ) -> list[Outcome]:
     """Train classifiers side by side, then evaluate them on the test images.
 
@@ -45,6 +46,7 @@ def train(
             with figures of validation, and with singular values, if they are asked for.
         compiled: Whether classifiers are compiled before they are trained.
         files: Weights to start from, the checkpoint of a single trial, and where figures' data go.
+        until: Epoch after which a single trial pauses; None goes to the end.
 
     Raises:
         LnetsError: If the data, or weights to start from, are not there or do not fit.
@@ -53,7 +55,7 @@ def train(
     run = _Run(specs, seeds, data, device, report, compiled, files)
     if not run.resume():
         run = _Run(specs, seeds, data, device, report, compiled, files)
-    run.train()
+    run.train(until)
     return [] if processes.rank() else [run.outcome(i) for i in range(len(specs))]
 
 
@@ -97,7 +99,7 @@ class _Run:
         self._watchers = [SingularValues(spec.singular_values, steps, files.folders, self._report)]
         self._selection = Selection(spec, data.validation, self._loss)
         self._curve: list[tuple[int, dict[str, float]]] = []
-        self._epoch, self._finetuning = 0, False
+        self._epoch, self._finetuning, self._paused = 0, False, False
         self._seconds, self._steps = [0.0] * len(specs), [0] * len(specs)
         # Where seconds decide, they are the first process's.
         clock = time.perf_counter
@@ -108,15 +110,16 @@ class _Run:
         """Trials that have not diverged, all their numbers being finite."""
         return self._training.alive
 
-    def train(self) -> None:
-        """All epochs, or as many as time, patience and finite numbers allow."""
+    def train(self, until: int | None) -> None:
+        """All epochs up to one, or as many as time, patience and finite numbers allow."""
         rows = self._batch * len(self.alive) // processes.count()
         with fast_products(rows * self._training.replicas.largest_weight):
             if not self._steps[0]:
                 watch(self._watchers, self._training, 0, self._now)
-            while not self._finetuning and self._goes_on():
+            while not self._finetuning and self._goes_on() and self._epoch != until:
                 self._train_epoch()
-            if self._spec.finetune is None or not self.alive:
+            self._paused = not self._finetuning and self._goes_on()
+            if self._paused or self._spec.finetune is None or not self.alive:
                 return
             if not self._finetuning:
                 self._begin_finetuning()
@@ -133,10 +136,10 @@ class _Run:
         try:
             if values["finetuning"]:
                 self._begin_finetuning()
-            self._training.load(tensors, values["training"])
+            self._training.load((tensors, values["training"]))
             self._selection.load(tensors, values, self._training.model(0))
             self._penalty.u.copy_(tensors["penalty"])
-            self._epoch, self._seconds = values["epoch"], values["seconds"]
+            self._epoch, self._seconds = values[PAUSED_AT], values["seconds"]
             self._steps, self._curve = values["steps"], values["curve"]
         except (KeyError, RuntimeError, TypeError, ValueError):  # of another version of this code
             return False
@@ -157,7 +160,7 @@ class _Run:
         found = metrics_of_tests(spec, model, self._data.test, self._loss, seed, folder)
         if not all(map(math.isfinite, found.values())):
             return Outcome("diverged", cost, model)
-        return Outcome("completed", found | figures | cost, model)
+        return evaluated(found | figures | cost, model, self._epoch if self._paused else None)
 
     def _result(self, index: int) -> tuple[nn.Module, dict[str, float]]:
         """A trial's classifier, and what validation said of it."""
@@ -196,13 +199,10 @@ class _Run:
     def _train_epoch(self) -> None:
         # Every epoch has streams of its own, so that training can go on from any of them.
         epoch = self._epoch + self._finetuning * self._spec.epochs
-        seeds = [self._seeds[i] for i in self.alive]
         # Of dropout, which several networks in training at once never have.
-        torch.manual_seed(stream_seed(seeds[0], "dropout", epoch))
-        generators = [
-            Generator(self._device).manual_seed(stream_seed(seed, "images", epoch))
-            for seed in seeds
-        ]
+        torch.manual_seed(stream_seed(self._seeds[self.alive[0]], "dropout", epoch))
+        seeds = [stream_seed(self._seeds[i], "images", epoch) for i in self.alive]
+        generators = [Generator(self._device).manual_seed(seed) for seed in seeds]
         count = len(self._data.train)
         orders = [torch.randperm(count, generator=g, device=self._device) for g in generators]
         clock, recent, since = self._now(), torch.zeros(len(orders)), 0
@@ -290,7 +290,7 @@ class _Run:
         kept, values = self._selection.state()
         values |= {
             "training": numbers,
-            "epoch": self._epoch,
+            PAUSED_AT: self._epoch,
             "finetuning": self._finetuning,
             "seconds": self._seconds,
             "steps": self._steps,

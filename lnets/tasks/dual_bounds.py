@@ -18,6 +18,8 @@ DELTA = 0.05
 
 _NUM_GRADIENTS = 4096
 _GRADIENTS_AT_ONCE = 512
+# Numbers of points that are drawn at once: 128 MiB.
+_NUMBERS_AT_ONCE = 2**24
 # Of samples, by their content: configurations are compared on the same ones, and their distance may
 # take longer than training.
 _SOLVED: dict[bytes, float] = {}
@@ -63,8 +65,7 @@ def evaluate(
     if metrics.get("wasserstein_exact", 0) > 0:
         metrics["tightness"] = estimate / metrics["wasserstein_exact"]
     if optimum is not None and optimum.distance > 0:
-        points, gradients = optimum.gradients(_NUM_GRADIENTS, generator)
-        metrics |= _compare_gradients(critic, lipschitz, points, gradients)
+        metrics |= _compare_gradients(critic, lipschitz, optimum, x[0].numel(), generator)
     return metrics
 
 
@@ -124,16 +125,20 @@ def _exact_of_samples(x: Tensor, y: Tensor) -> float:
 
 
 def _compare_gradients(
-    critic: nn.Module, lipschitz: float, points: Tensor, gradients: Tensor
+    critic: nn.Module, lipschitz: float, optimum: Optimum, dim: int, generator: Generator
 ) -> dict[str, float]:
     """How near the gradients of a normalized critic are to those of every optimal one."""
-    parts = []
-    for some in points.split(_GRADIENTS_AT_ONCE):
-        some = some.detach().requires_grad_()
-        (slopes,) = torch.autograd.grad(critic(some).sum(), some)
-        parts.append(slopes / lipschitz)
-    found, wanted = torch.cat(parts).flatten(1), gradients.flatten(1)
+    cosines, errors = [], []
+    fitting = min(_NUM_GRADIENTS, max(1, _NUMBERS_AT_ONCE // dim))
+    for done in range(0, _NUM_GRADIENTS, fitting):
+        drawn = optimum.gradients(min(fitting, _NUM_GRADIENTS - done), generator)
+        for points, wanted in zip(*(part.split(_GRADIENTS_AT_ONCE) for part in drawn), strict=True):
+            points = points.detach().requires_grad_()
+            (slopes,) = torch.autograd.grad(critic(points).sum(), points)
+            slopes, wanted = slopes.flatten(1) / lipschitz, wanted.flatten(1)
+            cosines.append(cosine_similarity(slopes, wanted))
+            errors.append((slopes - wanted).square().sum(dim=1))
     return {
-        "gradient_cosine": cosine_similarity(found, wanted).mean().item(),
-        "gradient_error": (found - wanted).square().sum(dim=1).mean().item(),
+        "gradient_cosine": torch.cat(cosines).mean().item(),
+        "gradient_error": torch.cat(errors).mean().item(),
     }

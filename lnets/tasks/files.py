@@ -16,6 +16,7 @@ from lnets.build.trials import Weights, no_store, refuse_missing
 from lnets.errors import TrialError
 from lnets.functional.orthogonal import orthonormality_defect
 from lnets.nn.orthogonal import keeps_orthonormal
+from lnets.tasks.outcome import PAUSED_AT
 
 # Of a weight that training has left in the middle of its drift; a free one's is far larger.
 _ORTHONORMAL = 1.0
@@ -31,6 +32,8 @@ class TrialFiles:
     """Training that is cut off goes on from here; None starts anew."""
     folders: Sequence[Path] = ()
     """Where each trial may leave pictures and their data; empty keeps none."""
+    pauses: Sequence[Path] = ()
+    """Checkpoints of trials that train side by side and pause; empty never pauses."""
 
 
 NO_FILES = TrialFiles(no_store)
@@ -106,6 +109,12 @@ def load_state(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
             return {name: stored.get_tensor(name) for name in stored.keys()}, values  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
+
+
+def position(file: Path) -> int | None:
+    """Where the training of a checkpoint had come to, in its unit; None if there is none."""
+    state = load_state(file)
+    return None if state is None else state[1].get(PAUSED_AT)
 
 
 def save_arrays(file: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -18,7 +18,7 @@ from lnets.tasks.adversaries import Adversaries
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state, save_state
 from lnets.tasks.gan_features import Features
 from lnets.tasks.gan_pictures import Pictures
-from lnets.tasks.outcome import Outcome, Report
+from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products
 from lnets.tasks.streams import stream_seed
 
@@ -31,6 +31,7 @@ def train(
     report: Report,
     compiled: bool,
     files: TrialFiles,
+    until: int | None = None,
 ) -> list[Outcome]:
     """Train a GAN, then bound the distance of its generator from images held out.
 
@@ -43,6 +44,7 @@ def train(
         compiled: Whether the networks are compiled before they are trained.
         files: Where pictures go, from where training that was cut off goes on, and weights of the
             classifier of `features`.
+        until: Epoch after which training pauses; None goes to the end.
 
     Raises:
         LnetsError: If the data, or the classifier, are not there or do not fit.
@@ -52,7 +54,7 @@ def train(
     run = _Run(spec, seed, images, device, report, compiled, files)
     if not run.resume():
         run = _Run(spec, seed, images, device, report, compiled, files)
-    run.train()
+    run.train(until)
     return [run.outcome()]
 
 
@@ -94,17 +96,19 @@ class _Run:
         self._curve: list[tuple[int, dict[str, float]]] = []
         self._epoch, self._step, self._seconds = 0, 0, 0.0
         self._certified: dict[str, float] = {}
-        self._diverged = False
+        self._diverged, self._paused = False, False
 
-    def train(self) -> None:
-        """All epochs, or as many as time and finite numbers allow."""
+    def train(self, until: int | None) -> None:
+        """All epochs up to one, or as many as time and finite numbers allow."""
         trainings = (self._gan.generator, self._gan.critic)
         largest = max(training.replicas.largest_weight for training in trainings)
         with fast_products(2 * self._batch * largest):
-            while not self._ended():
+            while not self._ended() and self._epoch != until:
                 self._train_epoch()
                 self._look()
-        self._pictures.animate()
+        self._paused = not self._ended()
+        if not self._paused:
+            self._pictures.animate()
 
     def resume(self) -> bool:
         """Go on from the checkpoint; False if it does not fit, and no more can be done here."""
@@ -114,7 +118,7 @@ class _Run:
         tensors, values = state
         try:
             self._gan.load(tensors, values["gan"])
-            self._epoch, self._step = values["epoch"], values["step"]
+            self._epoch, self._step = values[PAUSED_AT], values["step"]
             self._seconds, self._curve = values["seconds"], values["curve"]
             self._certified = values["certified"]
         except (KeyError, RuntimeError, TypeError, ValueError):  # of another version of this code
@@ -136,7 +140,8 @@ class _Run:
         if quality is None:
             return Outcome("diverged", cost, model)
         quality |= self._compare_features(networks["generator"])
-        return Outcome("completed", quality | self._certified | cost, model)
+        metrics = quality | self._certified | cost
+        return evaluated(metrics, model, self._epoch if self._paused else None)
 
     def _ended(self) -> bool:
         return self._diverged or self._late(0.0) or self._epoch >= self._spec.epochs
@@ -207,7 +212,7 @@ class _Run:
         tensors, numbers = self._gan.state()
         values = {
             "gan": numbers,
-            "epoch": self._epoch,
+            PAUSED_AT: self._epoch,
             "step": self._step,
             "seconds": self._seconds,
             "curve": self._curve,

@@ -26,6 +26,7 @@ def run_trials(
     report: Report,
     compiled: bool = False,
     files: TrialFiles = NO_FILES,
+    until: int | None = None,
 ) -> list[Outcome]:
     """Train and evaluate; the same arguments give the same numbers on the same machine.
 
@@ -40,6 +41,7 @@ def run_trials(
         report: Receives the learning curves.
         compiled: Whether networks are compiled before they are trained.
         files: Where trials find and put what must outlive them.
+        until: Where to pause, in the unit of `TrainingSpec.pause_at`; None goes to the end.
 
     Returns:
         An outcome for each experiment; none on other processes than the first.
@@ -50,7 +52,7 @@ def run_trials(
     torch.set_num_threads(threads)
     where = torch.device(device)
     memory = PeakMemory(where)
-    outcomes = _train(experiments, seeds, where, report, compiled, files)
+    outcomes = _train(experiments, seeds, where, report, compiled, files, until)
     peak = memory.gib()
     more = {} if peak is None else {"peak_memory": peak}
     return [replace(outcome, metrics=outcome.metrics | more) for outcome in outcomes]
@@ -63,17 +65,30 @@ def _train(
     report: Report,
     compiled: bool,
     files: TrialFiles,
+    until: int | None,
 ) -> list[Outcome]:
     match experiments[0]:
         case WassersteinSpec():
             critics = [e for e in experiments if isinstance(e, WassersteinSpec)]
             return wasserstein.train(
-                critics, seeds, device=device, report=report, compiled=compiled, files=files
+                critics,
+                seeds,
+                device=device,
+                report=report,
+                compiled=compiled,
+                files=files,
+                until=until,
             )
         case ClassificationSpec():
             classifiers = [e for e in experiments if isinstance(e, ClassificationSpec)]
             return classification.train(
-                classifiers, seeds, device=device, report=report, compiled=compiled, files=files
+                classifiers,
+                seeds,
+                device=device,
+                report=report,
+                compiled=compiled,
+                files=files,
+                until=until,
             )
         case RobustnessSpec():
             from lnets.tasks import robustness  # seconds of imports
@@ -83,7 +98,13 @@ def _train(
         case GanSpec():
             gans = [e for e in experiments if isinstance(e, GanSpec)]
             return gan.train(
-                gans, seeds, device=device, report=report, compiled=compiled, files=files
+                gans,
+                seeds,
+                device=device,
+                report=report,
+                compiled=compiled,
+                files=files,
+                until=until,
             )
         case _:
             assert_never(experiments[0])

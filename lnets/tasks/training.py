@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from lnets.nn.fused import Replicas
 from lnets.optim import clip_row_norms_, keep_rows_
 from lnets.specs.optim import OptimSpec
 from lnets.tasks import processes
+
+TrainingState: TypeAlias = tuple[dict[str, Tensor], dict[str, float]]
+"""Tensors and numbers of a network in training, by name."""
 
 
 def is_finite(model: nn.Module) -> bool:
@@ -104,34 +108,76 @@ class Training:
         keep_rows_(self.optimizer, kept, self.replicas.rows, self.replicas.gradients)
         return kept
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, float]]:
-        """All that the rest of the training depends on: tensors, and numbers."""
-        tensors = {"rows": self.replicas.rows}
-        tensors |= {f"fixed.{name}": t for name, t in self.replicas.untrained().items()}
+    def state(self, position: int = 0) -> TrainingState:
+        """All that the rest of a network's training depends on: tensors, and numbers.
+
+        Args:
+            position: Among the networks alive.
+        """
+        replicas = self.replicas
+        tensors = {"rows": replicas.rows[position : position + 1]}
+        tensors |= {f"fixed.{name}": t for name, t in replicas.untrained(position).items()}
         state = self.optimizer.state_dict()
-        for i, of_group in state["state"].items():
-            own = {name: tensor for name, tensor in of_group.items() if tensor is not None}
-            tensors |= {f"optimizer.{i}.{name}": tensor for name, tensor in own.items()}
-        numbers = {f"lr.{i}": group["lr"] for i, group in enumerate(state["param_groups"])}
+        numbers: dict[str, float] = {}
+        for i, (place, index) in enumerate(self._groups_of(position)):
+            of_group = state["state"].get(place, {})
+            own = {name: _rows(tensor, index) for name, tensor in of_group.items()}
+            tensors |= {
+                f"optimizer.{i}.{k}": tensor for k, tensor in own.items() if tensor is not None
+            }
+            group = state["param_groups"][place]
+            numbers |= {f"lr.{i}": group["lr"], f"base.{i}": _base_lr(group)}
         if self.schedule is not None:
             numbers["schedule"] = self.schedule.last_epoch
         return tensors, numbers
 
-    def load(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, float]) -> None:
+    def load(self, *states: TrainingState) -> None:
         """Go on from there.
 
         Args:
-            tensors: As from `state` of an equal training.
-            numbers: As from there.
+            states: Of each network, as from `state` of a training that is equal, or differs in
+                learning rates and in how layers make their weights.
         """
         with torch.no_grad():
-            self.replicas.rows.copy_(tensors["rows"])
-            for name, fixed in self.replicas.untrained().items():
-                fixed.copy_(tensors[f"fixed.{name}"])
+            self.replicas.rows.copy_(torch.cat([tensors["rows"] for tensors, _ in states]))
+            self.replicas.load_untrained([below("fixed.", tensors) for tensors, _ in states])
         state = self.optimizer.state_dict()
-        for i, group in enumerate(state["param_groups"]):
-            state["state"][i] = below(f"optimizer.{i}.", tensors)
-            group["lr"] = numbers[f"lr.{i}"]
+        found: dict[int, list[dict[str, Tensor]]] = {}
+        for position, (tensors, numbers) in enumerate(states):
+            for i, (place, _) in enumerate(self._groups_of(position)):
+                found.setdefault(place, []).append(below(f"optimizer.{i}.", tensors))
+                group = state["param_groups"][place]
+                # The learning rate may have changed, of which a schedule leaves the same share.
+                group["lr"] = numbers[f"lr.{i}"] * (_base_lr(group) / numbers[f"base.{i}"])
+        state["state"] = {place: _together(each) for place, each in found.items()}
         self.optimizer.load_state_dict(state)
         if self.schedule is not None:
-            self.schedule.last_epoch = int(numbers["schedule"])
+            self.schedule.last_epoch = int(states[0][1]["schedule"])
+
+    def _groups_of(self, position: int) -> list[tuple[int, int]]:
+        """The parameter groups of a network, and its row in each."""
+        places = [group["replicas"] for group in self.optimizer.param_groups]
+        return [
+            (place, position - first)
+            for place, (first, last) in enumerate(places)
+            if first <= position < last
+        ]
+
+
+def _base_lr(group: Mapping[str, Any]) -> float:
+    """The learning rate before any schedule."""
+    return float(group.get("initial_lr", group["lr"]))
+
+
+def _rows(value: Any, index: int) -> Any:
+    """What an optimizer knows of one network; numbers such as steps are those of all."""
+    rowwise = isinstance(value, Tensor) and value.ndim == 2
+    return value[index : index + 1] if rowwise else value
+
+
+def _together(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Of several networks in one parameter group."""
+    return {
+        name: torch.cat([state[name] for state in states]) if value.ndim == 2 else value
+        for name, value in states[0].items()
+    }

@@ -2,19 +2,21 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 
 from lnets.build import build_critic, build_distribution, build_projections
 from lnets.data.distributions import Distribution
+from lnets.errors import TrialError
 from lnets.functional.transport import check_memory
 from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.dual_bounds import evaluate
-from lnets.tasks.files import TrialFiles
+from lnets.tasks.files import TrialFiles, load_state, save_state
 from lnets.tasks.landscapes import Landscapes
-from lnets.tasks.outcome import Outcome, Report
+from lnets.tasks.outcome import PAUSED_AT, Outcome, Report, evaluated
 from lnets.tasks.products import fast_products, training_precision
 from lnets.tasks.spectra import SingularValues
 from lnets.tasks.streams import stream_seed
@@ -35,6 +37,7 @@ def train(
     compiled: bool,
     files: TrialFiles,
     distribs: tuple[Distribution, Distribution] | None = None,
+    until: int | None = None,
 ) -> list[Outcome]:
     """Train critics side by side, then bound the distance on samples that they have not seen.
 
@@ -51,6 +54,7 @@ def train(
         files: Weights of GANs whose images are samples, and where trials put what figures are
             drawn from.
         distribs: Between which they are trained; None builds those of the specs.
+        until: Step at which training pauses; None goes to the end.
 
     Raises:
         LnetsError: If the data of a distribution, or its GAN, are not there, or are not what the
@@ -65,12 +69,15 @@ def train(
             build_distribution(common.distrib1, device, files.weights),
             build_distribution(common.distrib2, device, files.weights),
         )
+    run = _Run(specs, seeds, distribs, device, compiled, report)
+    if not run.resume(files.pauses):
+        run = _Run(specs, seeds, distribs, device, compiled, report)
     watchers = (
         Landscapes(common, seeds, distribs, device, folders),
-        SingularValues(common.singular_values, common.steps, folders, report),
+        SingularValues(common.singular_values, common.steps, folders, run.report),
     )
-    run = _Run(specs, seeds, distribs, device, compiled)
-    run.train(report, watchers)
+    run.train(watchers, until or common.steps)
+    paused_at = None if until is None else run.save(files.pauses)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
         critic, cost = run.critic(i), run.cost(i)
@@ -80,7 +87,7 @@ def train(
             bounds = evaluate(critic, *distribs, spec.test_sample_size, spec.exact_points, held_out)
             bounds = {name: value for name, value in bounds.items() if name in spec.metrics}
         if bounds and all(math.isfinite(value) for value in bounds.values()):
-            outcomes.append(Outcome("completed", bounds | cost, critic))
+            outcomes.append(evaluated(bounds | cost, critic, paused_at))
         else:
             outcomes.append(Outcome("diverged", cost, critic))
     return outcomes
@@ -96,6 +103,7 @@ class _Run:
         distribs: Sequence[Distribution],
         device: torch.device,
         compiled: bool,
+        report: Report,
     ) -> None:
         critics = []
         for spec, seed in zip(specs, seeds, strict=True):
@@ -120,25 +128,31 @@ class _Run:
         # Training minimizes the second sample's mean minus the first's, whose gradient is constant.
         signs = torch.tensor([-1.0, 1.0], device=device).repeat_interleave(spec.batch_size)
         self._signed_means = signs.unsqueeze(1) / spec.batch_size
+        self._starts: list[Tensor] = []  # of generators, before they drew the samples of now
+        self._used = 0
         self._seconds = [0.0] * len(specs)
         self._steps = [0] * len(specs)
+        self._taken = 0
+        self._told = report
+        self._curves: list[list[tuple[int, dict[str, float]]]] = [[] for _ in specs]
 
     @property
     def alive(self) -> list[int]:
         """Trials that have not diverged."""
         return self._training.alive
 
-    def train(self, report: Report, watchers: Sequence[Watcher]) -> None:
-        """Take all steps, or as many as any critic can."""
+    def train(self, watchers: Sequence[Watcher], until: int) -> None:
+        """Take all steps up to one, or as many as any critic can."""
         rows = 2 * self._spec.batch_size * len(self.alive)
         with fast_products(rows * self._training.replicas.largest_weight):
-            self._train(report, watchers)
+            self._train(watchers, until)
 
-    def _train(self, report: Report, watchers: Sequence[Watcher]) -> None:
+    def _train(self, watchers: Sequence[Watcher], until: int) -> None:
         recent = torch.zeros(len(self.alive), *self._signed_means.shape, device=self._device)
-        watch(watchers, self._training, 0)
-        since, clock = 0, time.perf_counter()
-        for step, batch in zip(range(1, self._spec.steps + 1), self._batches(), strict=False):
+        if not self._taken:
+            watch(watchers, self._training, 0)
+        since, clock = self._taken, time.perf_counter()
+        for step, batch in zip(range(since + 1, until + 1), self._batches(), strict=False):
             self._start_epoch(step)
             recent += self._step(batch)
             clock += watch(watchers, self._training, step)
@@ -146,15 +160,64 @@ class _Run:
                 continue
             duals = (-(recent * self._signed_means).sum(dim=(1, 2)) / (step - since)).tolist()
             since, before, clock = step, clock, time.perf_counter()
+            self._taken = step
             for i, dual in zip(self.alive, duals, strict=True):
                 self._seconds[i] += (clock - before) / len(self.alive)
                 self._steps[i] = step
                 if math.isfinite(dual):
-                    report(i, step, {"train_dual": dual})
+                    self.report(i, step, {"train_dual": dual})
             self._keep([math.isfinite(dual) for dual in duals])
             if not self.alive:
                 break
             recent = torch.zeros_like(recent[: len(self.alive)])
+
+    def report(self, index: int, step: int, metrics: Mapping[str, float]) -> None:
+        """Add a point to a trial's curve."""
+        self._curves[index].append((step, dict(metrics)))
+        self._told(index, step, metrics)
+
+    def save(self, files: Sequence[Path]) -> int:
+        """Keep what is needed to go on from this point of the curve; returns its step."""
+        for position, index in enumerate(self.alive):
+            tensors, numbers = self._training.state(position)
+            values = {
+                "training": numbers,
+                PAUSED_AT: self._taken,
+                "used": self._used,
+                "seconds": self._seconds[index],
+                "curve": self._curves[index],
+            }
+            tensors = {**tensors, "generator": self._starts[position]}
+            save_state(files[index], tensors, values)
+        return self._taken
+
+    def resume(self, files: Sequence[Path]) -> bool:
+        """Go on from where all have paused; False if they do not fit, and no more can be done here.
+
+        Raises:
+            TrialError: If they have paused at different steps: each must go on alone.
+        """
+        states = [state for file in files if (state := load_state(file)) is not None]
+        if not states:
+            return True
+        steps = {values.get(PAUSED_AT) for _, values in states}
+        if len(states) < len(self.alive) or len(steps) > 1:
+            raise TrialError("Trials that have paused at different steps cannot go on together.")
+        try:
+            self._training.load(*((tensors, values["training"]) for tensors, values in states))
+            for generator, (tensors, _) in zip(self._generators, states, strict=True):
+                generator.set_state(tensors["generator"])
+            _, first = states[0]
+            self._taken, self._used = first[PAUSED_AT], first["used"]
+            self._steps = [self._taken] * len(states)
+            self._seconds = [values["seconds"] for _, values in states]
+            curves = [values["curve"] for _, values in states]
+        except (KeyError, RuntimeError, TypeError, ValueError):  # of another version of this code
+            return False
+        for index, curve in enumerate(curves):
+            for step, metrics in curve:
+                self.report(index, step, metrics)
+        return True
 
     def critic(self, index: int) -> nn.Module:
         """A trial's critic as it is now, or was when it diverged."""
@@ -184,9 +247,12 @@ class _Run:
         numbers = 2 * spec.batch_size * spec.distrib1.size
         steps = max(1, min(_MOST_STEPS_AT_ONCE, _NUMBERS_AT_ONCE // numbers))
         while True:
+            self._starts = [generator.get_state() for generator in self._generators]
             self._drawn = torch.stack([self._draw(steps, g) for g in self._generators])
-            for k in range(steps):
+            for k in range(self._used, steps):
+                self._used = k + 1
                 yield self._drawn[:, k]
+            self._used = 0
 
     def _draw(self, steps: int, generator: Generator) -> Tensor:
         n = self._spec.batch_size
@@ -197,4 +263,5 @@ class _Run:
         kept = self._training.keep(finite)
         if kept:
             self._generators = [self._generators[position] for position in kept]
+            self._starts = [self._starts[position] for position in kept]
             self._drawn = self._drawn[kept]

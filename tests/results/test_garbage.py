@@ -37,13 +37,13 @@ def store(tmp_path: Path) -> Store:
 
 
 def garbage(store: Store) -> set[Path]:
-    return {one.path for one in find_garbage(store, {USED})}
+    return {one.path for one in find_garbage(store, {USED}, {USED})}
 
 
 def test_only_what_nothing_uses_goes(store: Store) -> None:
     assert garbage(store) == {store.artifacts(UNUSED)}
     before = keys(store)
-    found = find_garbage(store, {USED})
+    found = find_garbage(store, {USED}, {USED})
     assert [one.size for one in found] == [5]
     remove(found)
     assert not store.artifacts(UNUSED).exists()
@@ -66,10 +66,26 @@ def test_what_killed_writers_have_left_goes(store: Store) -> None:
         write(store.root / "live" / "s-host-2.json", old=False),
     ]
     assert garbage(store) == {*left, store.artifacts(UNUSED)}
-    remove(find_garbage(store, {USED}))
+    remove(find_garbage(store, {USED}, {USED}))
     assert not any(file.exists() for file in left)
     assert all(file.exists() for file in kept)
     assert store.spooled(SPOOLED) is not None
+
+
+def test_checkpoints_of_sweeps_that_are_over_go(store: Store) -> None:
+    names = ("checkpoint.safetensors", "snapshot_20.safetensors")
+    used, parents = (
+        [write(store.artifacts(key) / name) for name in names] for key in (USED, PARENT)
+    )
+    write(store.artifacts(SPOOLED) / names[0])
+    assert {one.path for one in find_garbage(store, {USED}, {USED})} == {
+        store.artifacts(UNUSED),
+        *parents,
+    }
+    remove(find_garbage(store, {USED}, set()))
+    assert not any(file.exists() for file in (*used, *parents))
+    assert (store.artifacts(USED) / "model.safetensors").exists()
+    assert (store.artifacts(SPOOLED) / names[0]).exists()
 
 
 def test_files_that_were_merged_long_ago_go(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

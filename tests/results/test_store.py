@@ -1,9 +1,11 @@
 """Every finished trial lands exactly once, wherever a process is killed."""
 
 import json
+import os
 import threading
+import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,30 @@ def keys(store: Store, table: str = "trials") -> list[str]:
 
 class Killed(BaseException):
     """Stands for SIGKILL: nothing in the store may catch it."""
+
+
+def test_two_processes_may_make_a_store_at_the_same_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is as far as it can be whenever this one looks for the marker."""
+    exists = Path.exists
+    makers = iter([lambda: Store(tmp_path / "store", create=True)])
+
+    def exists_then_made(self: Path) -> bool:
+        found = exists(self)
+        if self.name == "lnets-store.json" and (make := next(makers, None)):
+            make()
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", exists_then_made)
+        store = Store(tmp_path / "store", create=True)
+    assert next(makers, None) is None, "the other one has made nothing"
+    store.put(record("a"))
+    assert [r.trial_key for r in store.commit()] == ["a"]
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / ".lnets-store.json.0123").write_text("{")
+    Store(tmp_path / "half", create=True)
 
 
 def test_what_is_spooled_is_committed_once(store: Store) -> None:
@@ -227,6 +253,17 @@ def test_submissions_are_kept(store: Store) -> None:
     assert store.table("sweeps").to_pylist()[0]["trial_keys"] == ["a", "b"]
 
 
+def test_the_order_of_submissions_depends_on_no_clock(store: Store) -> None:
+    """The first machine's is an hour ahead."""
+    now = datetime.now(UTC)
+    fields = {"sweep_id": "s", "name": "n", "spec": "{}", "trial_keys": (), "skipped": "[]"}
+    for host, at in (("first", now + timedelta(hours=1)), ("second", now), ("third", now)):
+        more = {"submitted_at": at, "commit": None, "versions": "{}", "host": host}
+        store.add_sweep(SweepRecord(**fields, **more))
+    rows = sorted(store.table("sweeps").to_pylist(), key=lambda row: row["submitted_at"])
+    assert [row["host"] for row in rows] == ["first", "second", "third"]
+
+
 def test_a_failed_write_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,10 +335,19 @@ class TestWhatIsNotAStore:
         self.untouched(tmp_path, lambda: Store(Path("s3://bucket/x"), create=True), "a folder")
 
 
-def test_a_driver_is_alive_while_it_says_so(store: Store) -> None:
+def test_a_driver_is_alive_while_it_says_so(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     live = Live(store.root, "s", "n", "http://127.0.0.1:8265")
     live.beat(("one",))
     [heartbeat] = heartbeats(store.root)
     assert (heartbeat.sweep_id, heartbeat.running) == ("s", ("one",))
+    with monkeypatch.context() as patch:  # of this machine, not of the shared drive
+        patch.setattr(time, "time", lambda: 0.0)
+        assert heartbeats(store.root)
+        patch.setattr(time, "time", lambda: 1e12)
+        assert heartbeats(store.root)
+    file = next((store.root / "live").iterdir())
+    os.utime(file, (file.stat().st_mtime - 60, file.stat().st_mtime - 60))
+    assert heartbeats(store.root) == []
+    live.beat(())
     live.stop()
     assert heartbeats(store.root) == []

@@ -174,6 +174,9 @@ def test_trials_that_need_others_stand_for_the_keys_that_they_run_under(
         ({}, {"sweep": 3}, ["string"]),
         ({"algorithm": {"type": "random", "configurations": 1}}, {"sweep": "inner.yaml"},
          ["must be a grid", "got random"]),
+        ({"experiment": {**CLASSIFIER, "epochs": 2}, "search": {"optim.lr": [0.1]},
+          "scheduler": {"type": "asha", "grace": 0.5}}, {"sweep": "inner.yaml"},
+         ["stops none of its trials", "asha"]),
         ({}, {"sweep": "spec.yaml"}, ["in a circle", "spec.yaml → spec.yaml"]),
     ],
 )  # fmt: skip

@@ -104,3 +104,65 @@ def test_ranges_inside_listed_values_are_checked(
     with pytest.raises(ValidationError) as raised:
         SweepSpec.model_validate_json(json.dumps(tiny))
     assert message in " ".join(str(raised.value).split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scheduler": {"type": "asha", "grace": 0.9}}, "must leave something of the training"),
+        (
+            {
+                "scheduler": {"type": "population", "grace": 0.5},
+                "algorithm": {"type": "optuna", "configurations": 4},
+            },
+            "proposes configurations itself",
+        ),
+        (
+            {
+                "scheduler": {"type": "median", "grace": 0.5},
+                "algorithm": {
+                    "type": "grid",
+                    "objectives": [{"maximize": "tightness"}, {"minimize": "train_seconds"}],
+                },
+            },
+            "compares by one objective",
+        ),
+    ],
+)
+def test_a_scheduler_that_does_not_fit_is_refused(
+    tiny: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    tiny["experiment"]["log_every"] = 1
+    with pytest.raises(ValidationError) as raised:
+        sweep({**tiny, **changes})
+    assert message in " ".join(str(raised.value).split())
+
+
+def test_a_scheduler_is_refused_where_nothing_is_trained() -> None:
+    attacked = {
+        "task": "robustness",
+        "classifier": "0" * 64,
+        "norm": "l2",
+        "attacks": [{"type": "pgd"}],
+        "epsilons": [0.5],
+    }
+    with pytest.raises(ValidationError, match="trials of robustness train nothing; leave it out"):
+        sweep({"name": "attacked", "experiment": attacked, "scheduler": {"type": "asha"}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"at": 3, "lr": 0.1}, "must be a multiple of 2 between the change before and the end"),
+        ({"at": 8, "lr": 0.1}, "0 and 8 steps, got 8"),
+        ({"at": 2, "bjorck_iter": 3}, "is for models of fully connected Björck layers"),
+    ],
+)
+def test_changes_on_the_way_are_checked(
+    tiny: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    tiny["experiment"] |= {"steps": 8, "changes": [change]}
+    tiny["experiment"]["model"]["linear"] = {"type": "orthogonal"}
+    with pytest.raises(ValidationError) as raised:
+        sweep(tiny)
+    assert message in " ".join(str(raised.value).split())

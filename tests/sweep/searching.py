@@ -10,12 +10,14 @@ from lnets.results.records import TrialRecord
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.driver import submit
+from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import Group, Job, Listener, Result
+from lnets.sweep.runner import Listener
 
-Formula = Callable[[dict[str, Any], int], dict[str, float] | str | None]
-"""Metrics of a configuration with a seed; None: it diverges; text: it fails."""
+Formula = Callable[..., dict[str, float] | str | None]
+"""Metrics of a configuration with a seed, and where it is to pause if it is; None: it diverges;
+text: it fails."""
 
 
 class FormulaRunner:
@@ -56,10 +58,13 @@ class FormulaRunner:
 
     def _execute(self, job: Job, store: Store) -> Result:
         self.ran.append(job.trial_key)
-        found = self._formula(json.loads(job.config), job.seed)
-        status = "diverged" if found is None else "completed"
+        pause = () if job.until is None else (job.until,)
+        found = self._formula(json.loads(job.config), job.seed, *pause)
+        status = "diverged" if found is None else "paused" if pause else "completed"
+        if status == "paused" and isinstance(found, dict):
+            found = {**found, "paused_at": float(job.until or 0)}
         record = TrialRecord(
-            **job.model_dump(exclude={"label"}),
+            **job.model_dump(exclude={"label", "until", "keep"}),
             task="wasserstein",
             started_at=datetime.now(UTC),
             device="cpu",

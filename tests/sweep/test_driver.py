@@ -3,10 +3,7 @@
 import contextlib
 import json
 import os
-import random
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,36 +11,16 @@ from typing import Any
 import psutil
 import pytest
 
-from lnets.errors import StoreError
 from lnets.results.store import Store
 from lnets.specs.load import load_sweep
 from lnets.specs.sweep import SweepSpec
-from lnets.sweep.driver import code_commit, submit
+from lnets.sweep.code import code_commit
+from lnets.sweep.driver import submit
 from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
 from tests.conftest import wait_for
-
-COMMAND = [sys.executable, "-c", "from lnets.cli import main; main()"]
-
-
-def start(spec: Path, store: Path, *flags: str, command: str = "submit") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*COMMAND, command, str(spec), "--store", str(store), *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def ended(store: Path) -> frozenset[str]:
-    return Store(store).ended().finished if (store / "lnets-store.json").exists() else frozenset()
-
-
-def rows(store: Path) -> dict[str, dict[str, Any]]:
-    found = Store(store).table("trials").to_pylist()
-    assert len({row["trial_key"] for row in found}) == len(found), "a trial is there twice"
-    return {row["trial_key"]: row for row in found}
+from tests.sweep.killing import ended, kill_again_and_again, kill_with_ray, rows, start
 
 
 @pytest.mark.slow
@@ -51,20 +28,9 @@ def rows(store: Path) -> dict[str, dict[str, Any]]:
 def test_a_driver_killed_again_and_again_in_process(
     tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path, plan_of_kills: int
 ) -> None:
-    """Each life ends some milliseconds after its first new trial, at another point of the work."""
     spec = write({**tiny, "seeds": 60, "resources": {"fuse": 2}})
     store = tmp_path / "store"
-    chance = random.Random(plan_of_kills)
-    for _ in range(3):
-        before = ended(store)
-        driver = start(spec, store, "--runner", "in-process")
-        wait_for(lambda b=before: len(ended(store)) > len(b))
-        with pytest.raises(subprocess.TimeoutExpired):
-            driver.wait(timeout=chance.uniform(0, 0.25))
-        finished = ended(store)
-        driver.kill()
-        driver.communicate()
-        assert finished <= ended(store)
+    kill_again_and_again(spec, store, lives=3, seed=plan_of_kills)
     survivors = {key: row["started_at"] for key, row in rows(store).items()}
     driver = start(spec, store, "--runner", "in-process")
     driver.communicate(timeout=120)
@@ -87,9 +53,7 @@ def test_a_driver_killed_while_ray_works(
     driver = start(spec, store)
     wait_for(lambda: len(ended(store)) >= 3)
     finished = ended(store)
-    descendants = psutil.Process(driver.pid).children(recursive=True)
-    driver.kill()
-    driver.communicate()
+    descendants = kill_with_ray(driver)
     assert len(finished) < 20, "the sweep ended before it could be killed"
     # At once: workers of the killed driver may still be at work, and spool a trial once more.
     committed_before = {key: row["started_at"] for key, row in rows(store).items()}
@@ -103,6 +67,30 @@ def test_a_driver_killed_while_ray_works(
     assert set(final) == {trial.trial_key for trial in make_plan(load_sweep(spec)).trials}
     assert {key: final[key]["started_at"] for key in committed_before} == committed_before
     assert finished <= set(final)
+
+
+@pytest.mark.slow
+def test_two_drivers_submit_overlapping_sweeps_at_the_same_time(
+    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"  # made by both
+    tiny["experiment"]["steps"] = 50
+    rates = {"one": [0.1, 0.2, 0.3], "other": [0.2, 0.3, 0.4]}
+    specs = [
+        write({**tiny, "name": name, "search": {"optim.lr": lr}, "seeds": 10}, f"{name}.yaml")
+        for name, lr in rates.items()
+    ]
+    drivers = [start(spec, store, "--runner", "in-process") for spec in specs]
+    for driver in drivers:
+        output, errors = driver.communicate(timeout=200)
+        assert driver.returncode == 0, errors
+        assert "30 of 30 trials completed" in output
+    plans = [make_plan(load_sweep(spec)) for spec in specs]
+    assert set(rows(store)) == {trial.trial_key for plan in plans for trial in plan.trials}
+    curves = Store(store).table("curves").to_pylist()
+    points = {(point["trial_key"], point["step"], point["metric"]) for point in curves}
+    assert len(points) == len(curves)
+    assert len(Store(store).table("sweeps")) == 2
 
 
 @pytest.mark.parametrize(
@@ -140,29 +128,6 @@ def test_an_interrupted_sweep_keeps_what_has_ended(
         Store(store).commit()
         assert kept <= set(rows(store))
     assert not list((store / "live").glob("*.json"))
-
-
-def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
-    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plan = make_plan(SweepSpec.model_validate_json(json.dumps(tiny)))
-    store = Store(tmp_path / "store", create=True)
-    write_table = Store.append
-
-    def full(self: Store, name: str, found: list[dict[str, Any]]) -> None:
-        if name != "sweeps":
-            raise StoreError("no space left")
-        write_table(self, name, found)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "append", full)
-        with pytest.raises(StoreError, match="no space left"):
-            submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
-    assert len(list(store.spool.iterdir())) == 4
-    progress = Progress.of(plan, 0)
-    submit(plan, store, InProcessRunner(), progress)
-    assert progress.ended == 0
-    assert len(rows(store.root)) == 4
 
 
 def test_a_submission_says_what_it_ran_on(tiny: dict[str, Any], tmp_path: Path) -> None:

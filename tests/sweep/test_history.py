@@ -1,6 +1,15 @@
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from lnets.sweep.history import brief, duration
+from lnets.results.artifacts import CHECKPOINT
+from lnets.results.store import Store
+from lnets.sweep.history import brief, collect_garbage, duration
+from tests.sweep.searching import FormulaRunner, run
+from tests.sweep.test_schedulers import scheduled, slope
 
 
 @pytest.mark.parametrize(
@@ -26,3 +35,26 @@ def test_a_sweep_without_results_has_no_best() -> None:
     shown = brief(row)
     assert shown["trials"] == "1 of 3, 1 failed, 1 missing"
     assert shown["best"] == "–"
+
+
+def test_checkpoints_stay_while_their_sweep_has_anything_left_to_run(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    store = Store(tmp_path / "store", create=True)
+    sweep = scheduled(tiny, {"type": "asha"})
+
+    def garbage() -> set[Path]:
+        return {one.path for one in collect_garbage(store, [], really=False)}
+
+    with contextlib.suppress(KeyboardInterrupt):
+        run(sweep, store, FormulaRunner(slope, limit=60))
+    store.commit()
+    checkpoints = {store.artifacts(key) / CHECKPOINT for key in store.seen.stopped}
+    assert checkpoints
+    for file in checkpoints:
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (0, 0))
+    assert garbage() == set()
+    assert run(sweep, store, FormulaRunner(slope)).left == 0
+    assert garbage() == checkpoints

@@ -3,8 +3,6 @@
 import contextlib
 import json
 import os
-import random
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,14 +22,15 @@ from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import compare_of
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.history import collect_garbage
+from lnets.sweep.messages import Result
 from lnets.sweep.overview import status_of
 from lnets.sweep.plan import Plan, Skipped, expected_seconds, make_plan
 from lnets.sweep.preview import preview
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import InProcessRunner, Result
+from lnets.sweep.runner import InProcessRunner
 from lnets.sweep.schedule import Schedule
 from tests.conftest import wait_for
-from tests.sweep.test_driver import ended, rows, start
+from tests.sweep.killing import ended, kill_again_and_again, kill_with_ray, rows, start
 
 Write = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("_quick")
@@ -284,18 +283,9 @@ def test_what_another_driver_has_trained_is_not_waited_for(
 def test_a_driver_killed_again_and_again(
     tuning: dict[str, Any], write: Write, tmp_path: Path
 ) -> None:
-    """Each life ends some milliseconds after its first new trial, at another point of the work."""
     spec = write({**tuning, "seeds": 2})
     store = tmp_path / "store"
-    chance = random.Random(0)
-    for _ in range(2):
-        before = ended(store)
-        driver = start(spec, store, "--runner", "in-process")
-        wait_for(lambda b=before: len(ended(store)) > len(b))
-        with pytest.raises(subprocess.TimeoutExpired):
-            driver.wait(timeout=chance.uniform(0, 0.25))
-        driver.kill()
-        driver.communicate()
+    kill_again_and_again(spec, store, lives=2)
     lands_once(spec, store, "--runner", "in-process")
 
 
@@ -308,9 +298,7 @@ def test_a_driver_killed_when_a_need_has_just_ended(
     store = tmp_path / "store"
     driver = start(spec, store)
     wait_for(lambda: ended(store))
-    descendants = psutil.Process(driver.pid).children(recursive=True)
-    driver.kill()
-    driver.communicate()
+    descendants = kill_with_ray(driver)
     assert len(ended(store)) < 4, "the sweep ended before it could be killed"
     lands_once(spec, store)
     for process in descendants:

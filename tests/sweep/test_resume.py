@@ -14,12 +14,13 @@ from typing import Any
 import psutil
 import pytest
 
+from lnets.results.artifacts import CHECKPOINT
 from lnets.results.store import Store
 from lnets.specs.load import load_sweep
 from lnets.sweep.driver import submit
 from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
-from lnets.sweep.runner import CHECKPOINT, InProcessRunner, Runner
+from lnets.sweep.runner import InProcessRunner, Runner
 from lnets.tasks.files import load_state, save_state
 from tests.conftest import CLASSIFIER, wait_for
 

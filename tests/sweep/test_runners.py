@@ -149,6 +149,19 @@ class RunnerContract:
         assert run(spec, store, runner).ended == 0
         assert rows(store) == found
 
+    def test_a_scheduler_stops_trials_and_goes_on_with_others(
+        self, runner: Runner, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        tiny["experiment"] |= {"steps": 80, "log_every": 10}
+        search = {"optim.lr": [1e-4, 1e-3, 1e-2, 1e-1]}
+        progress = run(sweep(tiny, search=search, scheduler={"type": "asha"}), store, runner)
+        assert (progress.completed + progress.stopped, progress.left) == (8, 0)
+        assert progress.stopped > 0
+        # What was stopped goes on from where it paused once another sweep asks for it.
+        assert run(sweep(tiny, search=search), store, runner).completed == progress.stopped
+        points = [(row["trial_key"], row["step"]) for row in store.table("curves").to_pylist()]
+        assert len(set(points)) == len(points) == 8 * 8
+
     def test_what_needs_a_failed_trial_is_blocked_until_that_completes(
         self, runner: Runner, store: Store, tuning: dict[str, Any]
     ) -> None:

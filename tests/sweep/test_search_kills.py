@@ -1,7 +1,5 @@
 """A search goes on after its driver was killed, and two drivers share one."""
 
-import random
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +8,8 @@ import optuna
 import pytest
 
 from lnets.results.store import Store
-from tests.conftest import wait_for
+from tests.sweep.killing import kill_again_and_again, start
 from tests.sweep.searching import proposals, rows
-from tests.sweep.test_driver import ended, start
 
 Write = Callable[..., Path]
 
@@ -35,15 +32,7 @@ def test_a_search_whose_driver_is_killed_again_and_again(
 ) -> None:
     spec = write(tuned(tiny))
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    chance = random.Random(0)
-    for _ in range(2):
-        before = ended(killed)
-        driver = start(spec, killed, "--runner", "in-process")
-        wait_for(lambda b=before: len(ended(killed)) > len(b))
-        with pytest.raises(subprocess.TimeoutExpired):
-            driver.wait(timeout=chance.uniform(0, 0.3))
-        driver.kill()
-        driver.communicate()
+    kill_again_and_again(spec, killed, lives=2)
     for store in (killed, whole):
         driver = start(spec, store, "--runner", "in-process")
         _, errors = driver.communicate(timeout=200)

@@ -10,6 +10,7 @@ import sys
 import warnings
 from typing import Any, assert_never
 
+import torch
 from torch import Tensor, nn
 
 from lnets.nn.certificate import Norm
@@ -34,6 +35,8 @@ from pyautoattack import AutoAttack
 _NUMBERS = 2**24
 # Images of one forward, with what layers make of them.
 _INPUTS = 2**20
+# Logits that the loss of AutoAttack's targeted APGD compares.
+_TARGETED_CLASSES = 4
 
 
 def seeks_smallest(spec: AttackSpec) -> bool:
@@ -150,6 +153,13 @@ def _auto_attack(
         seed=seed,
         version="standard",
     )
+    with torch.no_grad():
+        classes = model(images[:1]).shape[1]
+    # It takes for granted that there are ten.
+    others = min(attack.fab.n_target_classes, classes - 1)
+    attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = others
+    if classes < _TARGETED_CLASSES:
+        attack.attacks_to_run.remove("apgd-t")
     # Its warnings are of defences that a plain network is not; and it forgets who else traces.
     attack.logger.setLevel(logging.ERROR)
     tracing = sys.gettrace()

@@ -90,10 +90,11 @@ def test_its_random_numbers_are_its_own(kind: str, norm: Norm) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_autoattack_turns_what_can_be_turned(norm: Norm) -> None:
-    """Ten classes, the first of which any other may take the place of."""
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+def test_autoattack_turns_what_can_be_turned(classes: int, norm: Norm) -> None:
+    """However few classes there are: it takes for granted that there are ten."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval().requires_grad_(False)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, classes)).eval().requires_grad_(False)
     images = torch.rand(6, 1, 8, 8)
     labels = model(images).argmax(dim=1)
     target = Target(model, images, labels)

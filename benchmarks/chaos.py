@@ -1,0 +1,304 @@
+"""Kill workers, a node and drivers of a sweep by seeded plans: nothing may be lost or doubled.
+
+Each plan runs the same sweep on a Ray cluster of two nodes into a store of its own. What it
+strikes, and after how many finished trials, is drawn from its seed. A killed driver is submitted
+again. In the end every trial must have one row, which says the same as that of an undisturbed run.
+
+    python -m benchmarks.chaos --plans 20
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+import yaml
+
+TRIALS = 60
+_TIMES = ("train_seconds", "steps_per_second", "peak_memory")
+_SHELL = {"type": "multi_spherical_shell", "dim": 2}
+SWEEP: dict[str, Any] = {
+    "name": "chaos",
+    "experiment": {
+        "task": "wasserstein",
+        "distrib1": {**_SHELL, "radius": 0},
+        "distrib2": {**_SHELL, "radius": 1},
+        "model": {
+            "type": "fully_connected",
+            "layers": [16, 1],
+            "activation": "maxmin",
+            "linear": {"type": "bjorck", "bjorck_iter": 3},
+        },
+        "optim": {"type": "sgd", "lr": 0.1},
+        "steps": 150,
+        "batch_size": 16,
+        "test_sample_size": 64,
+        "log_every": 50,
+    },
+    "search": {"optim.lr": [0.1, 0.05, 0.02]},
+    "seeds": TRIALS // 3,
+    # One by one: trials that are trained together have other last digits.
+    "resources": {"fuse": "off"},
+}
+_COMMAND = [sys.executable, "-c", "from lnets.cli import main; main()", "submit"]
+_DEADLINE_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Strike:
+    """One thing that a plan does."""
+
+    what: Literal["worker", "node", "driver"]
+    after: int
+    """Trials that have finished by then."""
+    delay: float
+    """Seconds from there on."""
+    replace: bool
+    """Whether another node takes the place of a killed one at once, or for the next plan."""
+
+
+def plan_of(seed: int) -> list[Strike]:
+    """Of each kind one strike, and one or two more, in any order."""
+    chance = random.Random(seed)
+    kinds: list[Literal["worker", "node", "driver"]] = ["worker", "node", "driver"]
+    kinds += chance.choices(["worker", "driver"], k=chance.randint(1, 2))
+    chance.shuffle(kinds)
+    moments = sorted(chance.sample(range(TRIALS - 5), len(kinds)))
+    return [
+        Strike(what, after, chance.uniform(0, 0.5), chance.random() < 0.5)
+        for what, after in zip(kinds, moments, strict=True)
+    ]
+
+
+class TwoNodes:
+    """A Ray cluster of two nodes with a core each, on this machine's loopback interface."""
+
+    def __init__(self, folder: Path) -> None:
+        from ray.cluster_utils import Cluster
+
+        quick = {
+            "health_check_initial_delay_ms": 1000,
+            "health_check_period_ms": 500,
+            "health_check_failure_threshold": 6,
+        }
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]  # the usual one may be another Ray's
+        head = {"num_cpus": 1, "dashboard_port": port, "temp_dir": str(folder)}
+        self._cluster = Cluster(
+            initialize_head=True, head_node_args={**head, "_system_config": quick}
+        )
+        self._second: Any = None
+        self.address: str = self._cluster.address
+        self.complete()
+
+    def complete(self) -> None:
+        """Start the second node unless it is there."""
+        if self._second is None:
+            self._second = self._cluster.add_node(num_cpus=1)
+
+    def kill_node(self) -> None:
+        """End every process of the second node, as a loss of power does."""
+        if self._second is not None:
+            for process in _descendants(self._raylet(self._second)):
+                _kill(process)
+            self._cluster.remove_node(self._second, allow_graceful=False)
+            self._second = None
+
+    def kill_worker(self, chance: random.Random) -> bool:
+        """End one of the processes that train trials; False if there is none just now."""
+        found = [
+            process
+            for node in (self._cluster.head_node, self._second)
+            if node is not None
+            for process in _descendants(self._raylet(node))
+            if "ray::chaos" in _title(process)
+        ]
+        if found:
+            _kill(chance.choice(found))
+        return bool(found)
+
+    def shutdown(self) -> None:
+        """End it."""
+        self._cluster.shutdown()
+
+    def _raylet(self, node: Any) -> psutil.Process:
+        (info,) = node.all_processes["raylet"]
+        return psutil.Process(info.process.pid)
+
+
+def _descendants(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+def _title(process: psutil.Process) -> str:
+    """Ray writes what a worker does into its command line."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return "".join(process.cmdline())
+    return ""
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.kill()
+
+
+class Disturbed:
+    """A sweep whose driver runs as a process of its own, and may be killed.
+
+    Args:
+        spec: The sweep's file.
+        store: Where its results go.
+        cluster: Where it runs.
+    """
+
+    def __init__(self, spec: Path, store: Path, cluster: TwoNodes) -> None:
+        self._command = [*_COMMAND, str(spec), "--store", str(store)]
+        self._store = store
+        self._cluster = cluster
+        self._log = store.with_suffix(".log")
+        self._deadline = time.monotonic() + _DEADLINE_SECONDS
+        self._driver = self._start()
+
+    def run(self, plan: list[Strike], chance: random.Random) -> None:
+        """Strike by a plan, and submit until the sweep has ended.
+
+        Raises:
+            AssertionError: If a driver ends otherwise than it should.
+        """
+        for strike in plan:
+            self._wait(lambda after=strike.after: _finished(self._store) >= after)
+            time.sleep(strike.delay)
+            match strike.what:
+                case "driver":
+                    self._driver.kill()
+                    self._driver.wait()
+                    self._driver = self._start()
+                case "node":
+                    self._cluster.kill_node()
+                    if strike.replace:
+                        self._cluster.complete()
+                case "worker":
+                    self._wait(lambda: self._cluster.kill_worker(chance))
+        self._wait(lambda: False)
+        if self._driver.returncode == 1:  # whatever was struck three times has failed
+            self._driver = self._start()
+            self._wait(lambda: False)
+        said = self._log.read_text()
+        assert self._driver.returncode == 0, f"exit code {self._driver.returncode}:\n{said}"
+        assert "Traceback" not in said, said
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+        environment = {**os.environ, **loopback, "RAY_ADDRESS": self._cluster.address}
+        with self._log.open("ab") as log:
+            return subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+
+    def _wait(self, condition: Any) -> None:
+        """Until a condition holds, or the driver has ended."""
+        while self._driver.poll() is None and not condition():
+            assert time.monotonic() < self._deadline, f"stuck:\n{self._log.read_text()}"
+            time.sleep(0.05)
+
+
+def _finished(folder: Path) -> int:
+    from lnets.results.store import Store
+
+    if not (folder / "lnets-store.json").exists():
+        return 0
+    return len(Store(folder).ended().finished)
+
+
+def answer(folder: Path) -> dict[str, Any]:
+    """What each trial has found and its curve, by trial key, but for times.
+
+    Raises:
+        AssertionError: If a trial has two rows, or a point of a curve is there twice.
+    """
+    from lnets.results.store import Store
+
+    store = Store(folder)
+    rows = [row for row in store.table("trials").to_pylist() if row["status"] == "completed"]
+    found = {row["trial_key"]: row for row in rows}
+    assert len(found) == len(rows) == TRIALS, f"{len(rows)} rows of {len(found)} trials"
+    points = store.table("curves").to_pylist()
+    curve = {(p["trial_key"], p["step"], p["metric"]): p["value"] for p in points}
+    assert len(curve) == len(points), "a point of a curve is there twice"
+    assert not list(store.spool.iterdir()), "something was left in the spool"
+    return {
+        key: (
+            {k: v for k, v in json.loads(row["metrics"]).items() if k not in _TIMES},
+            sorted((at[1:], value) for at, value in curve.items() if at[0] == key),
+        )
+        for key, row in found.items()
+    }
+
+
+@contextlib.contextmanager
+def _cluster(folder: Path) -> Iterator[TwoNodes]:
+    os.environ |= {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    cluster = TwoNodes(folder)
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def main() -> None:
+    """Run plans, and say of each whether it ended as it must; exit code 1 if one did not."""
+    parser = argparse.ArgumentParser(prog="benchmarks.chaos", description=__doc__)
+    parser.add_argument("--plans", type=int, default=20, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first")
+    chosen = parser.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="lnets-chaos-") as name:
+        folder = Path(name)
+        spec = folder / "chaos.yaml"
+        spec.write_text(yaml.safe_dump(SWEEP))
+        undisturbed = [*_COMMAND, str(spec), "--store", str(folder / "undisturbed")]
+        subprocess.run([*undisturbed, "--runner", "in-process"], check=True, capture_output=True)
+        expected = answer(folder / "undisturbed")
+        with _cluster(folder / "ray") as cluster:
+            for seed in range(chosen.first, chosen.first + chosen.plans):
+                failed += not _passes(seed, spec, folder / f"plan-{seed}", cluster, expected)
+    sys.exit(1 if failed else 0)
+
+
+def _passes(
+    seed: int, spec: Path, store: Path, cluster: TwoNodes, expected: dict[str, Any]
+) -> bool:
+    cluster.complete()
+    plan = plan_of(seed)
+    strikes = ", ".join(f"{strike.what} after {strike.after}" for strike in plan)
+    start = time.monotonic()
+    try:
+        Disturbed(spec, store, cluster).run(plan, random.Random(seed))
+        assert answer(store) == expected, "other numbers than undisturbed"
+    except AssertionError as error:
+        print(f"plan {seed} ({strikes}): FAILED: {error}", flush=True)
+        return False
+    print(f"plan {seed} ({strikes}): as undisturbed, {time.monotonic() - start:.0f} s", flush=True)
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Drivers as processes of their own, which may be killed, and what they leave in a store."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lnets.results.store import Store
+from tests.conftest import wait_for
+
+COMMAND = [sys.executable, "-c", "from lnets.cli import main; main()"]
+
+
+def start(spec: Path, store: Path, *flags: str, command: str = "submit") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [*COMMAND, command, str(spec), "--store", str(store), *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(store: Path) -> frozenset[str]:
+    return Store(store).ended().finished if (store / "lnets-store.json").exists() else frozenset()
+
+
+def rows(store: Path) -> dict[str, dict[str, Any]]:
+    found = Store(store).table("trials").to_pylist()
+    assert len({row["trial_key"] for row in found}) == len(found), "a trial is there twice"
+    return {row["trial_key"]: row for row in found}
+
+
+def kill_again_and_again(spec: Path, store: Path, *, lives: int, seed: int = 0) -> None:
+    """Each life ends some milliseconds after its first new trial, at another point of the work."""
+    chance = random.Random(seed)
+    for _ in range(lives):
+        before = ended(store)
+        driver = start(spec, store, "--runner", "in-process")
+        wait_for(lambda b=before: len(ended(store)) > len(b))
+        with pytest.raises(subprocess.TimeoutExpired):
+            driver.wait(timeout=chance.uniform(0, 0.25))
+        finished = ended(store)
+        driver.kill()
+        driver.communicate()
+        assert finished <= ended(store)
+
+
+def kill_with_ray(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Kill a driver; what its Ray leaves, whose agents outlive it by minutes."""
+    descendants = psutil.Process(driver.pid).children(recursive=True)
+    driver.kill()
+    driver.communicate()
+    return descendants
