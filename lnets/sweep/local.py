@@ -80,12 +80,15 @@ def submit_here(
         plan = plan_so_far(plan.sweep, store)
         for line in search.summary():
             _say(line)
-    table = make_table(
+    return _table(plan, store), progress
+
+
+def _table(plan: Plan, store: Store) -> Table:
+    return make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
         objectives=objectives_of(json.loads(resolved_json(plan.sweep, plan.needs))),
     )
-    return table, progress
 
 
 def run_here(sweep: SweepSpec, folder: Path) -> dict[str, Any]:
@@ -117,17 +120,7 @@ def _run(
         if runner == "in-process":
             _check_in_process(plan)
         else:
-            from lnets.sweep.ray_runner import RayRunner
-
-            joined = cluster is not None or "RAY_ADDRESS" in os.environ
-            _say("joining the cluster …" if joined else "starting Ray …")
-            shared = store.root if joined else None
-            wait = cluster is not None and cluster.wait
-            on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
-            executing = stack.enter_context(on_ray)
-            dashboard = on_ray.dashboard
-            if dashboard and cluster is None:
-                _say(f"Ray dashboard: {dashboard}{_login()}")
+            executing, dashboard = stack.enter_context(_on_ray(plan, store, cluster))
         # Ray sets a signal handler of its own when it starts, so ours comes after.
         interrupted = stack.enter_context(_interruptible(_how_to_resume(plan, store, cluster)))
         if cluster is None:  # in a job the log says the same, line by line
@@ -143,6 +136,22 @@ def _run(
             search,
             chosen,
         )
+
+
+@contextlib.contextmanager
+def _on_ray(
+    plan: Plan, store: Store, cluster: ClusterRun | None
+) -> Iterator[tuple[Runner, str | None]]:
+    """A runner on a Ray for the time of the block, and the address of its dashboard."""
+    from lnets.sweep.ray_runner import RayRunner
+
+    joined = cluster is not None or "RAY_ADDRESS" in os.environ
+    _say("joining the cluster …" if joined else "starting Ray …")
+    wait = cluster is not None and cluster.wait
+    with RayRunner(plan.sweep.resources, store.root if joined else None, wait=wait) as runner:
+        if runner.dashboard and cluster is None:
+            _say(f"Ray dashboard: {runner.dashboard}{_login()}")
+        yield runner, runner.dashboard
 
 
 def _how_to_resume(plan: Plan, store: Store, cluster: ClusterRun | None) -> str:

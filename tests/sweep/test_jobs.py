@@ -224,3 +224,5 @@ def test_workers_of_a_job_know_that_they_are(monkeypatch: pytest.MonkeyPatch) ->
     variables = job_environment("lnets-1", None)
     assert variables["LNETS_JOB"] == "lnets-1"
     assert variables["LNETS_DATA"] == "/shared/data"
+    monkeypatch.setenv("LNETS_DATA", "data")
+    assert "LNETS_DATA" not in job_environment("lnets-1", None)
