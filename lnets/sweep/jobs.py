@@ -133,7 +133,8 @@ class Jobs:
 
     def _refused(self, error: Exception) -> ClusterError:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return ClusterError(f"{self._address}: {lines[0]} {lines[-1] if len(lines) > 1 else ''}")
+        reason = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
+        return ClusterError(f"{self._address}: {reason}")
 
 
 def _client(address: str, token: str | None) -> "JobSubmissionClient":

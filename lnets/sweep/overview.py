@@ -83,7 +83,9 @@ class Status:
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")
         elif counts.missing or counts.failed or counts.blocked:
-            lines.append("  no driver is at work on it; submit the sweep again to run the rest")
+            lines.append(
+                f"  no driver is at work on it; `lnets-sweep resume {counts.name}` goes on"
+            )
         lines += [f"  {failure}" for failure in self.failures]
         return "\n".join(lines)
 
