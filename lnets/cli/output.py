@@ -64,8 +64,12 @@ def print_outcome(table: "Table", progress: "Progress", name: str, as_json: bool
     """
     print_table(table, name, "json" if as_json else "terminal")
     if progress.failed or progress.blocked:
-        counts = {"failed": progress.failed, "are blocked": progress.blocked}
-        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        from lnets.specs.spec import many
+
+        counts = {"failed": progress.failed, "blocked": progress.blocked}
+        found = " and ".join(
+            f"{many(count, 'trial')} {what}" for what, count in counts.items() if count
+        )
         again = ", submitting again retries them" if progress.failed else ""
         typer.echo(f"{found}; `lnets-sweep status {name}` has the reasons{again}.", err=True)
         raise typer.Exit(1)
@@ -98,7 +102,12 @@ def plan_sizes(plan: "Plan") -> dict[str, int]:
 
 def plan_words(sizes: dict[str, Any]) -> str:
     """The same for a person."""
-    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
+    from lnets.specs.spec import many
+
+    configurations, seeds, trials = (
+        many(sizes[f"{noun}s"], noun) for noun in ("configuration", "seed", "trial")
+    )
+    words = f"{configurations} × {seeds} = {trials}"
     words += f", after {sizes['needed']} that they need" if sizes["needed"] else ""
     return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words
 

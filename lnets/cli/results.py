@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.completion import sweeps as offer_sweeps
 from lnets.cli.output import print_json, print_parts, print_rows, print_table, terminal_width
 
 Test = Annotated[
@@ -17,7 +18,12 @@ Test = Annotated[
 @app.command()
 def table(
     sweeps: Annotated[
-        list[str], typer.Argument(metavar="SWEEP…", help="Names or ids in the store, or files.")
+        list[str],
+        typer.Argument(
+            metavar="SWEEP",
+            help="Names or ids in the store, or files.",
+            autocompletion=offer_sweeps,
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
     rows: Annotated[
@@ -66,7 +72,11 @@ def table(
 def compare(
     sides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="A B", help="Sweeps, or how configuration keys begin."),
+        typer.Argument(
+            metavar="A B",
+            help="Sweeps, or how configuration keys begin.",
+            autocompletion=offer_sweeps,
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -103,8 +113,20 @@ def compare(
 
 @app.command()
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A sweep's name, id or file.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another; or both files of experiments.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A sweep's name, id or file.", autocompletion=offer_sweeps
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="Another; or both files of experiments.",
+            autocompletion=offer_sweeps,
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -158,5 +180,6 @@ def export(
     """
     from lnets.results.query import export as write
     from lnets.results.store import Store
+    from lnets.specs.spec import many
 
-    typer.echo(f"wrote {write(Store(store), file, sql)} rows into {file}", err=True)
+    typer.echo(f"wrote {many(write(Store(store), file, sql), 'row')} into {file}", err=True)

@@ -44,6 +44,7 @@ def save_for_paper(figure: Figure, file: Path) -> Path:
         SpecError: If the file cannot be written.
     """
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context({"pdf.fonttype": 42}):
             figure.savefig(file, dpi=_DPI)
     except OSError as error:

@@ -9,7 +9,7 @@ from lnets.results.records import short_commit
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
 from lnets.results.tables import Cell, Source, Table, Tests
-from lnets.specs.spec import show
+from lnets.specs.spec import many, show
 
 MADE_BY = "made by: "
 """What a footer's last line begins with; a command follows."""
@@ -111,10 +111,10 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
         lines.append(f"cells average over {', '.join(table.averaged)}")
     if table.uneven:
         lines.append(
-            f"{_many(table.uneven, 'place')} of this table lack configurations for some seeds"
+            f"{many(table.uneven, 'place')} of this table lack configurations for some seeds"
         )
     for metric, number in table.left_out.items():
-        lines.append(f"without a finite {metric}, and left out of it: {_many(number, 'trial')}")
+        lines.append(f"without a finite {metric}, and left out of it: {many(number, 'trial')}")
     so_far = " so far" if any(counts.missing for counts in table.sweeps) else ""
     lines += [
         f"{winner.objective}{so_far}: {place_text(winner.cell)} "
@@ -128,7 +128,7 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
 def few_seeds(seeds: int, comparisons: int) -> str:
     """That no test of so many seeds can find a difference, and how many seeds might."""
     return (
-        f"{_many(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to call any difference "
+        f"{many(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to call any difference "
         f"significant; {seeds_needed(comparisons)} could be enough"
     )
 
@@ -171,20 +171,20 @@ def _about(tests: Tests, numbers: Sequence[int]) -> list[str]:
     paired, unpaired = _TESTS[tests.test]
     if tests.least_p_value is not None:
         name = unpaired if tests.unpaired == tests.comparisons else f"{paired}, paired by seed"
-        how = f"{name}; Holm over {_many(tests.comparisons, 'comparison')}"
+        how = f"{name}; Holm over {many(tests.comparisons, 'comparison')}"
         if tests.telling:
             lines.append(f"≈ not significantly worse than the best: p ≥ {SIGNIFICANT} ({how})")
         else:
             lines.append(f"{few_seeds(tests.seeds, tests.comparisons)} ({how})")
     if 0 < tests.unpaired < tests.comparisons:
-        number = _many(tests.unpaired, "comparison")
+        number = many(tests.unpaired, "comparison")
         lines.append(f"not paired, because seeds differ, but by {unpaired}: {number}")
     elif tests.unpaired:
         lines.append("not paired, because seeds differ")
     if tests.partly:
-        lines.append(f"paired by those seeds that both have: {_many(tests.partly, 'comparison')}")
+        lines.append(f"paired by those seeds that both have: {many(tests.partly, 'comparison')}")
     if tests.untested:
-        lines.append(f"too few seeds for a test: {_many(tests.untested, 'cell')}")
+        lines.append(f"too few seeds for a test: {many(tests.untested, 'cell')}")
     if 1 in numbers:
         lines.append("one seed alone (n=1) is not called the best of cells that have more")
     return lines
@@ -220,10 +220,6 @@ def count_text(counts: Counts) -> str:
             parts.append(f"{getattr(counts, state)} {state}")
     name = f"{counts.name} ({counts.sweep_id})" if counts.sweep_id else counts.name
     return f"{name}: {', '.join(parts)}"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _alike(interval: Interval) -> bool:

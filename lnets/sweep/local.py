@@ -20,6 +20,7 @@ from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import resolved_json
+from lnets.specs.spec import many
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
@@ -82,7 +83,8 @@ def submit_here(
             _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
         else:
             _say(
-                f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run."
+                f"{plan.sweep.name}: nothing to run, {many(len(plan.trials), 'trial')} done; "
+                f"results are in {folder}"
             )
             submit(plan, store, InProcessRunner(), progress, search=search)
     if search:

@@ -21,12 +21,12 @@ from lnets.results.rendering import count_text, footer, format_interval, value_t
 from lnets.results.report import Failure, Report, to_html
 from lnets.results.report.answer import answer
 from lnets.results.report.images import trial_images
-from lnets.results.report.picture import many
 from lnets.results.report.sections import Objectives, sections
 from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.results.tables import Source, Table, make_table, trials_that_count
 from lnets.specs.search import ObjectiveSpec
+from lnets.specs.spec import many
 from lnets.specs.sweep import TableSpec
 from lnets.sweep.answers import layout_of, objectives_of
 from lnets.sweep.history import duration

@@ -94,11 +94,6 @@ def with_unit(metric: str) -> str:
     return metric if unit(metric) == metric else f"{metric} ({unit(metric)})"
 
 
-def many(number: int, noun: str) -> str:
-    """How many there are of something."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def colors(groups: Sequence[Group]) -> list[int]:
     """A colour for each configuration: by its value at the first path, if there are few."""
     values = [short_text(next(iter(group.values.values()), None)) for group in groups]
