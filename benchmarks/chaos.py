@@ -13,7 +13,6 @@ import json
 import os
 import random
 import secrets
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-import yaml
+from benchmarks.nodes import TwoNodes
+from lnets.results.store import Store
+from lnets.specs.identity import sweep_id
+from lnets.specs.sweep import SweepSpec
+from lnets.sweep.handover import ENTRYPOINT, HANDOVER_FILE, Handover, job_environment
+from lnets.sweep.local import submit_here
+from lnets.sweep.plan import make_plan
 
 TRIALS = 60
 _TIMES = ("train_seconds", "steps_per_second", "peak_memory")
@@ -52,7 +56,7 @@ SWEEP: dict[str, Any] = {
     # One by one: trials that are trained together have other last digits.
     "resources": {"fuse": "off"},
 }
-_COMMAND = [sys.executable, "-c", "from lnets.cli import main; main()", "submit"]
+_ROOT = Path(__file__).parent.parent
 _DEADLINE_SECONDS = 900.0
 
 
@@ -82,95 +86,29 @@ def plan_of(seed: int) -> list[Strike]:
     ]
 
 
-class TwoNodes:
-    """A Ray cluster of two nodes with a core each, on this machine's loopback interface."""
-
-    def __init__(self, folder: Path) -> None:
-        from ray.cluster_utils import Cluster
-
-        quick = {
-            "health_check_initial_delay_ms": 1000,
-            "health_check_period_ms": 500,
-            "health_check_failure_threshold": 6,
-        }
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]  # the usual one may be another Ray's
-        head = {"num_cpus": 1, "dashboard_port": port, "temp_dir": str(folder)}
-        self._cluster = Cluster(
-            initialize_head=True, head_node_args={**head, "_system_config": quick}
-        )
-        self._second: Any = None
-        self.address: str = self._cluster.address
-        self.complete()
-
-    def complete(self) -> None:
-        """Start the second node unless it is there."""
-        if self._second is None:
-            self._second = self._cluster.add_node(num_cpus=1)
-
-    def kill_node(self) -> None:
-        """End every process of the second node, as a loss of power does."""
-        if self._second is not None:
-            for process in _descendants(self._raylet(self._second)):
-                _kill(process)
-            self._cluster.remove_node(self._second, allow_graceful=False)
-            self._second = None
-
-    def kill_worker(self, chance: random.Random) -> bool:
-        """End one of the processes that train trials; False if there is none just now."""
-        found = [
-            process
-            for node in (self._cluster.head_node, self._second)
-            if node is not None
-            for process in _descendants(self._raylet(node))
-            if "ray::chaos" in _title(process)
-        ]
-        if found:
-            _kill(chance.choice(found))
-        return bool(found)
-
-    def shutdown(self) -> None:
-        """End it."""
-        self._cluster.shutdown()
-
-    def _raylet(self, node: Any) -> psutil.Process:
-        (info,) = node.all_processes["raylet"]
-        return psutil.Process(info.process.pid)
-
-
-def _descendants(process: psutil.Process) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return [process, *process.children(recursive=True)]
-    return []
-
-
-def _title(process: psutil.Process) -> str:
-    """Ray writes what a worker does into its command line."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return "".join(process.cmdline())
-    return ""
-
-
-def _kill(process: psutil.Process) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
-
-
 class Disturbed:
-    """A sweep whose driver runs as a process of its own, and may be killed.
+    """A sweep whose driver may be killed: a process of its own, as it is inside of a Ray Job.
 
     Args:
-        spec: The sweep's file.
-        store: Where its results go.
+        sweep: What it runs.
+        folder: The driver's, beside whose name those of its store and its log are.
         cluster: Where it runs.
     """
 
-    def __init__(self, spec: Path, store: Path, cluster: TwoNodes) -> None:
-        self._command = [*_COMMAND, str(spec), "--store", str(store)]
-        self._store = store
-        self._cluster = cluster
-        self._log = store.with_suffix(".log")
+    def __init__(self, sweep: SweepSpec, folder: Path, cluster: TwoNodes) -> None:
+        self._folder, self._cluster = folder, cluster
+        self.store = folder.with_suffix(".store")
+        self._log = folder.with_suffix(".log")
+        handover = Handover(
+            action="run",
+            sweep_id=sweep_id(sweep),
+            name=sweep.name,
+            store=str(self.store),
+            spec=sweep.model_dump_json(),
+            address=cluster.address,
+        )
+        folder.mkdir()
+        (folder / HANDOVER_FILE).write_text(handover.model_dump_json())
         self._deadline = time.monotonic() + _DEADLINE_SECONDS
         self._driver = self._start()
 
@@ -181,7 +119,7 @@ class Disturbed:
             AssertionError: If a driver ends otherwise than it should.
         """
         for strike in plan:
-            self._wait(lambda after=strike.after: _finished(self._store) >= after)
+            self._wait(lambda after=strike.after: _finished(self.store) >= after)
             time.sleep(strike.delay)
             match strike.what:
                 case "driver":
@@ -203,10 +141,16 @@ class Disturbed:
         assert "Traceback" not in said, said
 
     def _start(self) -> subprocess.Popen[bytes]:
-        loopback = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-        environment = {**os.environ, **loopback, "RAY_ADDRESS": self._cluster.address}
+        environment = {
+            **os.environ,
+            **job_environment("chaos", None),
+            "RAY_ADDRESS": self._cluster.address,
+        }
+        command = [sys.executable, *ENTRYPOINT.split()[2:]]
         with self._log.open("ab") as log:
-            return subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
+            return subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, cwd=self._folder
+            )
 
     def _wait(self, condition: Any) -> None:
         """Until a condition holds, or the driver has ended."""
@@ -216,8 +160,6 @@ class Disturbed:
 
 
 def _finished(folder: Path) -> int:
-    from lnets.results.store import Store
-
     if not (folder / "lnets-store.json").exists():
         return 0
     return len(Store(folder).ended().finished)
@@ -229,8 +171,6 @@ def answer(folder: Path) -> dict[str, Any]:
     Raises:
         AssertionError: If a trial has two rows, or a point of a curve is there twice.
     """
-    from lnets.results.store import Store
-
     store = Store(folder)
     rows = [row for row in store.table("trials").to_pylist() if row["status"] == "completed"]
     found = {row["trial_key"]: row for row in rows}
@@ -255,8 +195,10 @@ def _cluster(folder: Path) -> Iterator[TwoNodes]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        # Drivers and workers are in other folders.
+        "PYTHONPATH": f"{_ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
-    cluster = TwoNodes(folder)
+    cluster = TwoNodes(folder, SWEEP["name"])
     try:
         yield cluster
     finally:
@@ -269,30 +211,29 @@ def main() -> None:
     parser.add_argument("--plans", type=int, default=20, help="how many")
     parser.add_argument("--first", type=int, default=0, help="seed of the first")
     chosen = parser.parse_args()
+    sweep = SweepSpec.model_validate_json(json.dumps(SWEEP))
     failed = 0
     with tempfile.TemporaryDirectory(prefix="lnets-chaos-") as name:
         folder = Path(name)
-        spec = folder / "chaos.yaml"
-        spec.write_text(yaml.safe_dump(SWEEP))
-        undisturbed = [*_COMMAND, str(spec), "--store", str(folder / "undisturbed")]
-        subprocess.run([*undisturbed, "--runner", "in-process"], check=True, capture_output=True)
+        submit_here(make_plan(sweep), folder / "undisturbed", "in-process")
         expected = answer(folder / "undisturbed")
         with _cluster(folder / "ray") as cluster:
             for seed in range(chosen.first, chosen.first + chosen.plans):
-                failed += not _passes(seed, spec, folder / f"plan-{seed}", cluster, expected)
+                failed += not _passes(seed, sweep, folder / f"plan-{seed}", cluster, expected)
     sys.exit(1 if failed else 0)
 
 
 def _passes(
-    seed: int, spec: Path, store: Path, cluster: TwoNodes, expected: dict[str, Any]
+    seed: int, sweep: SweepSpec, folder: Path, cluster: TwoNodes, expected: dict[str, Any]
 ) -> bool:
     cluster.complete()
     plan = plan_of(seed)
     strikes = ", ".join(f"{strike.what} after {strike.after}" for strike in plan)
     start = time.monotonic()
     try:
-        Disturbed(spec, store, cluster).run(plan, random.Random(seed))
-        assert answer(store) == expected, "other numbers than undisturbed"
+        disturbed = Disturbed(sweep, folder, cluster)
+        disturbed.run(plan, random.Random(seed))
+        assert answer(disturbed.store) == expected, "other numbers than undisturbed"
     except AssertionError as error:
         print(f"plan {seed} ({strikes}): FAILED: {error}", flush=True)
         return False

@@ -78,6 +78,13 @@ def submit(
     require_clean: Annotated[
         bool, typer.Option("--require-clean", help="Refuse code with changes since its commit.")
     ] = False,
+    notify: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMAND",
+            help="Run it, without a shell, when the sweep ends; it gets JSON on standard input.",
+        ),
+    ] = None,
     address: AddressOption = None,
     follow: FollowOption = False,
     wait: WaitOption = False,
@@ -89,21 +96,25 @@ def submit(
     """
     from lnets.sweep.code import refuse_changed_code
     from lnets.sweep.local import submit_here
+    from lnets.sweep.notify import notification
     from lnets.sweep.plan import make_plan
 
     if require_clean:
         refuse_changed_code()
     made = make_plan(sweep_in(spec, overrides, faithful=faithful))
     refuse_misplaced(address, runner, follow=follow, wait=wait)
+    command = None if notify is None else notification(notify)
     if address is not None:
         from lnets.sweep.remote import Cluster
 
+        if notify is not None:
+            raise SpecError("--notify is for sweeps of this machine; leave it or --address out.")
         cluster = Cluster(address)
         print_handed(
             cluster, cluster.submit(made, store, wait=wait), made.sweep.name, follow, as_json
         )
         return
-    table, progress = submit_here(made, store, runner)
+    table, progress = submit_here(made, store, runner, command=command)
     print_outcome(table, progress, made.sweep.name, as_json)
 
 

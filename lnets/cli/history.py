@@ -77,6 +77,33 @@ def status(
 
 
 @app.command()
+def watch(
+    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name, id or file of a sweep.")],
+    store: StoreOption = DEFAULT_STORE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON object per line, as something changes.")
+    ] = False,
+) -> None:
+    """Watch a sweep until it ends: how far it is, its best, what runs, what went wrong.
+
+    Example: lnets-sweep watch absolute_value
+    """
+    import json
+
+    from lnets.results.store import Store
+    from lnets.sweep import watch as watching
+
+    there = Store(store)
+    if as_json:
+        for look in watching.watch_as_json(there, sweep):
+            typer.echo(json.dumps(look))
+        return
+    from rich.console import Console
+
+    watching.watch(there, sweep, Console())
+
+
+@app.command()
 def show(
     trial: Annotated[
         str, typer.Argument(metavar="TRIAL", help="How its key begins.", autocompletion=trials)

@@ -30,25 +30,26 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    from lnets.results.terminal import render_rows
 
-    shown = RichTable()
-    for name in rows[0]:
-        shown.add_column(Text(name), overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text("–" if value is None else str(value)) for value in row.values()))
-    _console().print(shown)
+    texts = [
+        {name: "–" if value is None else str(value) for name, value in row.items()} for row in rows
+    ]
+    shown = render_rows(texts, width=terminal_width())
+    print_parts(shown if isinstance(shown, list) else [shown])
 
 
 def print_table(table: "Table", title: str, kind: "Format") -> None:
     """A comparison table with its footer, which goes to stderr where the format has none."""
     from lnets.results.formats import to_text
-    from lnets.results.rendering import footer, render
+    from lnets.results.rendering import footer
+    from lnets.results.terminal import render, wrap_notes
 
     command = shlex.join(["lnets-sweep", *sys.argv[1:]])
     if kind == "terminal":
-        print_parts([render(table, title=title), *footer(table, command)])
+        width = terminal_width()
+        notes = wrap_notes(footer(table, command), width=width)
+        print_parts([*render(table, width=width, title=title), *notes])
     else:
         typer.echo(to_text(table, kind, title=title, command=command))
         if kind == "csv":
@@ -81,6 +82,11 @@ def print_parts(parts: "Iterable[str | RichTable]") -> None:
             typer.echo(part)
         else:
             _console().print(part)
+
+
+def terminal_width() -> int:
+    """In letters; as wide as anything may be where stdout is not a terminal."""
+    return _console().width
 
 
 def plan_sizes(plan: "Plan") -> dict[str, int]:

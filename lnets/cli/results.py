@@ -7,7 +7,7 @@ import typer
 
 from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
 from lnets.cli.completion import sweeps as offer_sweeps
-from lnets.cli.output import print_json, print_parts, print_rows, print_table
+from lnets.cli.output import print_json, print_parts, print_rows, print_table, terminal_width
 
 Test = Annotated[
     Literal["wilcoxon", "permutation"],
@@ -82,8 +82,13 @@ def compare(
         list[str] | None,
         typer.Option(metavar="SQL", help="Trials where this holds are a side; repeatable."),
     ] = None,
+    values: Annotated[str | None, typer.Option(help="Metrics, by commas; else all.")] = None,
     store: StoreOption = DEFAULT_STORE,
     test: Test = "wilcoxon",
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Draw each seed: *.png or *.pdf."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two configurations, or two sweeps: what differs, and by how much.
@@ -91,14 +96,19 @@ def compare(
     Example: lnets-sweep compare --where "model.activation = 'maxmin'" --where "optim.lr < 0.1"
     """
     from lnets.results.comparison_text import comparison_text
+    from lnets.results.paper_plots import check_format, save_for_paper, seeds_figure
     from lnets.results.store import Store
     from lnets.sweep.answers import compare_of
 
-    found = compare_of(Store(store), sides or [], where or [], test)
+    if out is not None:
+        check_format(out)
+    found = compare_of(Store(store), sides or [], where or [], values=values, test=test)
     if as_json:
         print_json(found.to_json())
     else:
-        print_parts(comparison_text(found))
+        print_parts(comparison_text(found, width=terminal_width()))
+    if out is not None:
+        typer.echo(f"wrote {save_for_paper(seeds_figure(found), out)}", err=True)
 
 
 @app.command()

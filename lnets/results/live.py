@@ -20,6 +20,38 @@ Request: TypeAlias = Literal["stop", "cancel"]
 _STALE_SECONDS = 15.0
 
 
+class Standing(BaseModel):
+    """How far a sweep is, as its driver sees it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    total: int
+    """Trials, those that others need among them; of a search all that it may ask for."""
+    done: int
+    """Trials with a result."""
+    failed: int
+    blocked: int
+    diverged: int
+    """Of this submission; they are among those done."""
+    stopped: int
+    left: int
+    """Trials that have not ended."""
+    lost: int
+    """Deaths of workers after which trials were started again."""
+    spooled: int
+    """Records that wait for the tables."""
+    objective: str
+    best: float | None
+    best_label: str
+    """The trial that has it."""
+    steps_per_second: float | None
+    """Of the trial that has ended last."""
+    seconds_left: float | None
+    """Until the end, if that can be told."""
+    trouble: str
+    """The latest failure, or death of a worker."""
+
+
 class Heartbeat(BaseModel):
     """What a driver says about itself about once a second."""
 
@@ -33,6 +65,7 @@ class Heartbeat(BaseModel):
     dashboard: str | None
     running: tuple[str, ...]
     """Labels of the trials at work."""
+    standing: Standing | None = None
 
     @property
     def driver(self) -> str:
@@ -61,13 +94,14 @@ class Live:
             dashboard=dashboard,
             running=(),
         )
+        self.name = name
         self.driver = self._first.driver
         self._file = _folder(root) / f"{self.driver}.json"
         self._forget_requests()  # to an earlier process of this number
 
-    def beat(self, running: tuple[str, ...]) -> None:
-        """Say that this driver lives, and what runs."""
-        beat = self._first.model_copy(update={"running": running})
+    def beat(self, running: tuple[str, ...], standing: Standing | None = None) -> None:
+        """Say that this driver lives, what runs, and how far it is."""
+        beat = self._first.model_copy(update={"running": running, "standing": standing})
         try:
             write_atomically(self._file, beat.model_dump_json())
         except OSError as error:

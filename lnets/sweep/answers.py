@@ -112,7 +112,12 @@ def layout_of(
 
 
 def compare_of(
-    store: Store, named: Sequence[str], where: Sequence[str], test: Test = "wilcoxon"
+    store: Store,
+    named: Sequence[str],
+    where: Sequence[str],
+    *,
+    values: str | None = None,
+    test: Test = "wilcoxon",
 ) -> Sides:
     """Compare two sets of trials.
 
@@ -120,11 +125,13 @@ def compare_of(
         store: Where results are.
         named: Sweeps by name, id or file; configurations by how their keys begin.
         where: SQL expressions on the columns of `trials`, each of which is a side.
+        values: Metrics, separated by commas; None: all.
         test: Of ranks or of the values themselves.
 
     Raises:
         NotFoundError: If there is no such sweep or configuration, or no such trial.
-        SpecError: If there are not two sides, or a side has no completed trial.
+        SpecError: If there are not two sides, a side has no completed trial, or a metric does not
+            exist.
     """
     if len(named) + len(where) != 2:
         got = [*named, *where]
@@ -141,7 +148,8 @@ def compare_of(
     specs = [spec for _, spec in found if spec is not None]
     spec = differing(*specs) if len(specs) == 2 else {}
     names = names_of_needs([*sides, *_sweeps_with(store, sides)])
-    return compare(database, *sides, spec=spec, names=names, test=test)
+    metrics = _parts(values) or ()
+    return compare(database, *sides, spec=spec, names=names, metrics=metrics, test=test)
 
 
 def keys_where(

@@ -67,12 +67,10 @@ class Display:
         if progress.best is not None:
             label = self._short(progress.best_label)
             parts.append(f"best {progress.objective} {progress.best:.5g} ({label})")
-        elapsed = time.monotonic() - self._start
-        if progress.left and progress.ended:
-            remaining = timedelta(seconds=round(elapsed / progress.ended * progress.left))
-            parts.append(f"ETA {remaining}")
+        if progress.left and progress.seconds_left is not None:
+            parts.append(f"ETA {timedelta(seconds=round(progress.seconds_left))}")
         else:
-            parts.append(f"{elapsed:.0f} s")
+            parts.append(f"{time.monotonic() - self._start:.0f} s")
         return f"{self._name}: {' · '.join(parts)}"
 
     def _short(self, label: str) -> str:

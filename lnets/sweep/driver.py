@@ -8,14 +8,16 @@ import platform
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Set
+import time
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import TypeAlias
 
 from lnets import __version__
 from lnets.errors import StoreError
-from lnets.results.live import Live, Request
+from lnets.results.live import Live, Request, Standing
 from lnets.results.log import kept_log
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
@@ -26,12 +28,14 @@ from lnets.sweep.handover import JOB, JOB_COMMIT
 from lnets.sweep.messages import Group
 from lnets.sweep.plan import Plan, Trial, required
 from lnets.sweep.progress import Progress
+from lnets.sweep.readings import Reading, readings
 from lnets.sweep.runner import Runner
 from lnets.sweep.schedule import Schedule
 from lnets.sweep.search import Search, depends_on_results
 
 _log = logging.getLogger(__name__)
 
+Publish: TypeAlias = Callable[[Iterable[Reading]], None]
 _COMMIT_SECONDS = 1.0
 _LIBRARIES = ("torch", "ray", "numpy", "pydantic", "optuna", "deltalake")
 
@@ -66,6 +70,7 @@ def submit(
     dashboard: str | None = None,
     search: Search | None = None,
     chosen: Set[str] | None = None,
+    publish: Publish | None = None,
 ) -> None:
     """Run what a plan is missing and commit it, each trial once.
 
@@ -79,6 +84,7 @@ def submit(
         dashboard: Address that `status` shows while the sweep runs.
         search: Of a sweep whose configurations depend on results; None begins it.
         chosen: Keys of the missing trials of another sweep that are run; None: all.
+        publish: Takes numbers for monitoring about once a second.
 
     Raises:
         SpecError: If a trial needs more memory than the sweep allows.
@@ -101,10 +107,11 @@ def submit(
         store.add_sweep(_sweep_record(plan, commit))
     asked = _Asked(interrupted or threading.Event())
     log = kept_log(store.root, plan.sweep_id, everything_shown=JOB in os.environ)
-    with log, _writer(store, live, progress, asked):
+    with log, _writer(store, live, progress, asked, publish):
         _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
-        runner.run(_handed_out(schedule, asked, live.driver), schedule)
+        budget = plan.sweep.resources.time_budget
+        runner.run(_handed_out(schedule, asked, live.driver, budget), schedule)
     if schedule.not_kept is not None:
         raise StoreError(
             f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "
@@ -134,18 +141,26 @@ class _Asked:
 
 
 @contextmanager
-def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iterator[None]:
+def _writer(
+    store: Store, live: Live, progress: Progress, asked: _Asked, publish: Publish | None
+) -> Iterator[None]:
     """Commits what is spooled while the block runs, and what is left when it ends.
 
     It tells that the driver lives, too, and hears what is asked of it.
     """
     stop = threading.Event()
 
+    def tell() -> Standing:
+        standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
+        if publish is not None:
+            publish(readings(live.name, standing, len(progress.running)))
+        return standing
+
     def commit_now_and_then() -> None:
         said = ""
         while not stop.wait(_COMMIT_SECONDS):
             try:
-                live.beat(tuple(progress.running.values()))
+                live.beat(tuple(progress.running.values()), tell())
                 asked.hear(live.request())
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
@@ -162,15 +177,21 @@ def _writer(store: Store, live: Live, progress: Progress, asked: _Asked) -> Iter
         stop.set()
         thread.join()
         store.commit()
+        tell()
         live.stop()
         _log.info("driver ends: %s", progress.summary())
 
 
 def _handed_out(
-    groups: Iterator[Group | None], asked: _Asked, driver: str
+    groups: Iterator[Group | None], asked: _Asked, driver: str, budget: float | None
 ) -> Iterator[Group | None]:
-    """Groups as long as the driver may go on."""
+    """Groups as long as the driver may go on: until it is asked not to, or its seconds are over."""
+    begun = time.monotonic()
     for group in groups:
+        spent = budget is not None and time.monotonic() - begun >= budget
+        if spent and not asked.to_stop.is_set():
+            asked.to_stop.set()
+            _log.warning("the time budget of %g s is spent: no further trial starts", budget)
         if asked.to_end.is_set():
             raise KeyboardInterrupt
         if asked.to_stop.is_set():

@@ -157,5 +157,5 @@ def job_environment(job: str, commit: str | None) -> dict[str, str]:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_JOB_STOP_WAIT_TIME_S": str(_SECONDS_TO_END),
     }
-    data = os.environ.get("LNETS_DATA")
-    return variables | ({"LNETS_DATA": data} if data else {})
+    data = os.environ.get("LNETS_DATA", "")
+    return variables | ({"LNETS_DATA": data} if Path(data).is_absolute() else {})

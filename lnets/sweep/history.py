@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +13,13 @@ from lnets.results.lineage import keys_in
 from lnets.results.live import heartbeats
 from lnets.results.query import connect
 from lnets.results.records import Ended, SweepTrials
-from lnets.results.rendering import value_text
+from lnets.results.rendering import short_text
 from lnets.results.selected import Counts, Selected, names_of_needs, with_names
 from lnets.results.store import Store
 from lnets.results.views import at_path
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.overview import find_submission, submissions, when
+from lnets.sweep.search import still_to_ask
 
 
 def sweep_rows(store: Store) -> list[dict[str, Any]]:
@@ -31,6 +33,10 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
     stored = submissions(store)
     selected = Selected.of(connect(store), [SweepTrials.of(one) for one in stored])
     seconds = selected.train_seconds()
+    every = [
+        replace(counts, trials=counts.trials + still_to_ask(one, store))
+        for one, counts in zip(stored, selected.counts(), strict=True)
+    ]
     return [
         {
             "name": counts.name,
@@ -50,7 +56,7 @@ def sweep_rows(store: Store) -> list[dict[str, Any]]:
             # Another machine's clock may be ahead of this one's.
             "age_seconds": max(0.0, (datetime.now(UTC) - one["submitted_at"]).total_seconds()),
         }
-        for i, (one, counts) in enumerate(zip(stored, selected.counts(), strict=True))
+        for i, (one, counts) in enumerate(zip(stored, every, strict=True))
     ]
 
 
@@ -58,7 +64,7 @@ def brief(row: dict[str, Any]) -> dict[str, str]:
     """A row of `sweep_rows` as it fits on a terminal."""
     best = row["best"]
     values = (
-        ", ".join(value_text(value) for value in best["configuration"].values()) if best else ""
+        ", ".join(short_text(value) for value in best["configuration"].values()) if best else ""
     )
     states = ("diverged", "failed", "blocked", "stopped", "missing")
     others = [f"{row[state]} {state}" for state in states if row[state]]

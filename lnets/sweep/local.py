@@ -11,7 +11,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lnets.errors import ClusterError
 from lnets.results.query import connect
@@ -24,11 +24,15 @@ from lnets.specs.spec import many
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
-from lnets.sweep.driver import missing, submit
+from lnets.sweep.driver import Publish, missing, submit
+from lnets.sweep.notify import notifying
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
 from lnets.sweep.search import Search, depends_on_results, plan_so_far
+
+if TYPE_CHECKING:
+    from lnets.sweep.ray_runner import RayRunner
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def submit_here(
     runner: Literal["ray", "in-process"],
     chosen: Set[str] | None = None,
     cluster: ClusterRun | None = None,
+    command: list[str] | None = None,
 ) -> tuple[Table, Progress]:
     """Run what the store lacks of a plan, with live progress on stderr.
 
@@ -56,6 +61,7 @@ def submit_here(
         runner: What executes the trials.
         chosen: Keys of the trials to run; None is all that are missing.
         cluster: Which Ray is joined; None starts one.
+        command: What is told how it has ended, with its arguments.
 
     Returns:
         The sweep's table, and how far it is.
@@ -64,31 +70,36 @@ def submit_here(
     store.commit()
     search = Search(plan.sweep, store) if depends_on_results(plan.sweep) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
-    to_run = missing(plan, store.ended(), chosen)
-    progress = Progress.of(plan, len(plan.everything) - len(to_run))
+    left = missing(plan, store.ended())
+    to_run = left if chosen is None else missing(plan, store.ended(), chosen)
+    progress = Progress.of(plan, len(plan.everything) - len(left))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
-    if search.pending if search else to_run:
-        _run(plan, store, runner, progress, search, chosen, cluster)
-    elif chosen is not None:
-        _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
-    else:
-        _say(
-            f"{plan.sweep.name}: nothing to run, {many(len(plan.trials), 'trial')} done; "
-            f"results are in {folder}"
-        )
-        submit(plan, store, InProcessRunner(), progress, search=search)
+    with notifying(command, plan.sweep.name, progress):
+        if search.pending if search else to_run:
+            _run(plan, store, runner, progress, search, chosen, cluster)
+        elif chosen is not None:
+            _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
+        else:
+            _say(
+                f"{plan.sweep.name}: nothing to run, {many(len(plan.trials), 'trial')} done; "
+                f"results are in {folder}"
+            )
+            submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
         for line in search.summary():
             _say(line)
-    table = make_table(
+    return _table(plan, store), progress
+
+
+def _table(plan: Plan, store: Store) -> Table:
+    return make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
         objectives=objectives_of(json.loads(resolved_json(plan.sweep, plan.needs))),
     )
-    return table, progress
 
 
 def run_here(sweep: SweepSpec, folder: Path) -> dict[str, Any]:
@@ -117,20 +128,12 @@ def _run(
     with contextlib.ExitStack() as stack:
         executing: Runner = InProcessRunner()
         dashboard = None
+        publish: Publish | None = None
         if runner == "in-process":
             _check_in_process(plan)
         else:
-            from lnets.sweep.ray_runner import RayRunner
-
-            joined = cluster is not None or "RAY_ADDRESS" in os.environ
-            _say("joining the cluster …" if joined else "starting Ray …")
-            shared = store.root if joined else None
-            wait = cluster is not None and cluster.wait
-            on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
-            executing = stack.enter_context(on_ray)
-            dashboard = on_ray.dashboard
-            if dashboard and cluster is None:
-                _say(f"Ray dashboard: {dashboard}{_login()}")
+            on_ray = stack.enter_context(_on_ray(plan, store, cluster))
+            executing, dashboard, publish = on_ray, on_ray.dashboard, on_ray.publish
         # Ray sets a signal handler of its own when it starts, so ours comes after.
         interrupted = stack.enter_context(_interruptible(_how_to_resume(plan, store, cluster)))
         if cluster is None:  # in a job the log says the same, line by line
@@ -145,7 +148,22 @@ def _run(
             dashboard,
             search,
             chosen,
+            publish,
         )
+
+
+@contextlib.contextmanager
+def _on_ray(plan: Plan, store: Store, cluster: ClusterRun | None) -> Iterator["RayRunner"]:
+    """A runner on a Ray, for the time of the block."""
+    from lnets.sweep.ray_runner import RayRunner
+
+    _say("starting Ray …" if cluster is None else "joining the cluster …")
+    shared = None if cluster is None else store.root
+    wait = cluster is not None and cluster.wait
+    with RayRunner(plan.sweep.resources, shared, wait=wait) as runner:
+        if runner.dashboard and cluster is None:
+            _say(f"Ray dashboard: {runner.dashboard}{_login()}")
+        yield runner
 
 
 def _how_to_resume(plan: Plan, store: Store, cluster: ClusterRun | None) -> str:

@@ -21,7 +21,7 @@ from lnets.specs.load import load_sweep
 from lnets.specs.spec import many, nearest
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.plan import make_plan
-from lnets.sweep.search import plan_so_far
+from lnets.sweep.search import plan_so_far, still_to_ask
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,9 @@ class Status:
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")
         elif counts.missing or counts.failed or counts.blocked:
-            lines.append("  no driver is at work on it; submit the sweep again to run the rest")
+            lines.append(
+                f"  no driver is at work on it; `lnets-sweep resume {counts.name}` goes on"
+            )
         lines += [f"  {failure}" for failure in self.failures]
         return "\n".join(lines)
 
@@ -100,7 +102,7 @@ def status_of(store: Store, named: str | None) -> list[Status]:
     keys = [key for sweep in sweeps for key in (*sweep.needs.values(), *sweep.trial_keys)]
     known = trials_that_count(store, keys)
     return [
-        _status(known, sweep, one, alive.get(sweep.sweep_id))
+        _status(known, sweep, one, alive.get(sweep.sweep_id), still_to_ask(one, store))
         for one, sweep in zip(stored, sweeps, strict=True)
     ]
 
@@ -178,13 +180,14 @@ def _status(
     sweep: SweepTrials,
     row: dict[str, Any],
     driver: Heartbeat | None,
+    to_ask: int,
 ) -> Status:
     trials = [known[key] for key in sweep.trial_keys if key in known]
     statuses = [trial["status"] for trial in trials]
     counts = Counts(
         sweep.sweep_id,
         sweep.name,
-        len(sweep.trial_keys),
+        len(sweep.trial_keys) + to_ask,
         *(statuses.count(status) for status in ENDINGS),
     )
     needs = {

@@ -199,7 +199,7 @@ def _heatmap(source: _Source, rows: str | None, columns: str | None, values: str
     return heatmap_figure(
         [cells for _, cells in grid.body],
         [", ".join(names) for names, _ in grid.body],
-        [heading for heading, _ in grid.columns],
+        [", ".join(column.place.values()) for column in grid.columns],
         titles=(",\n".join(layout.rows), ", ".join(layout.columns), metric),
     )
 

@@ -1,10 +1,12 @@
 """How far a sweep is, as its runner tells."""
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lnets.errors import StoreError
+from lnets.results.live import Standing
 from lnets.results.records import last_exception
 from lnets.results.store import Store
 from lnets.sweep.messages import Group, Result
@@ -41,6 +43,15 @@ class Progress:
     """What has happened, label and reason of the latest failure or death of a worker."""
     needed: frozenset[str] = frozenset()
     """Keys of trials that are not compared, because others only need them."""
+    speed: float | None = None
+    """Steps per second of the trial that has ended last."""
+    _since: dict[str, float] = field(default_factory=dict)
+    """When groups at work began, by the key of their first trial."""
+    _most_at_work: int = 1
+    _spent: float = 0.0
+    """Seconds of groups whose trials are compared: of a GAN that others need nothing follows."""
+    _compared: int = 0
+    """Trials among those that have ended."""
 
     @classmethod
     def of(cls, plan: Plan, done: int) -> "Progress":
@@ -64,6 +75,25 @@ class Progress:
         """Trials that have not ended."""
         return self.total - self.done - self.ended
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all have ended; None before the first one that is compared has."""
+        if not self._compared:
+            return None
+        return self._spent / self._compared * self.left / self._most_at_work
+
+    def standing(self, spooled: int) -> Standing:
+        """All of this, as others may read it while the sweep runs."""
+        same = ("total", "failed", "blocked", "diverged", "stopped", "left", "objective", "best")
+        return Standing(
+            **{name: getattr(self, name) for name in (*same, "best_label", "seconds_left")},
+            done=self.done + self.completed + self.diverged,
+            lost=self.retried,
+            spooled=spooled,
+            steps_per_second=self.speed,
+            trouble=self.last_error,
+        )
+
     def summary(self) -> str:
         """Counts as text."""
         there = self.done + self.completed + self.diverged
@@ -74,14 +104,21 @@ class Progress:
     def start(self, group: Group) -> None:
         """A worker has begun with a group."""
         self.running |= {job.trial_key: job.label for job in group.jobs}
+        self._since[group.jobs[0].trial_key] = time.monotonic()
+        self._most_at_work = max(self._most_at_work, len(self._since))
 
     def end(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group has ended, or was not begun."""
+        since = self._since.pop(group.jobs[0].trial_key, None)
+        if since is not None and group.jobs[0].trial_key not in self.needed:
+            self._spent += time.monotonic() - since
+            self._compared += sum(result.status != "paused" for result in results)
         labels = {job.trial_key: job.label for job in group.jobs}
         for key in labels:
             self.running.pop(key, None)
         for result in results:
             label = labels[result.trial_key]
+            self.speed = result.metrics.get("steps_per_second", self.speed)
             match result.status:
                 case "failed":
                     self.failed += 1
@@ -104,6 +141,7 @@ class Progress:
         """A group has lost its worker, and waits for another."""
         self.retried += 1
         self.last_error = f"worker lost, tried again: {group.label}: {reason}"
+        self._since.pop(group.jobs[0].trial_key, None)
         for job in group.jobs:
             self.running.pop(job.trial_key, None)
 
@@ -146,11 +184,6 @@ class Watcher:
             self._tell(result, labels.pop(result.trial_key))
         for key, label in labels.items():
             _log.info("left for another time: %s", label, extra={"trial_key": key})
-        self._changed()
-
-    def retried(self, group: Group, reason: str) -> None:
-        """A worker has died with a group, which will start again."""
-        self._progress.retry(group, reason)
         self._changed()
 
     def _tell(self, result: Result, label: str) -> None:

@@ -10,11 +10,10 @@ from lnets.sweep.handover import JOB
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 # Groups that Tune stages ahead: with one, its default for a searcher, workers wait for each other.
 _STAGED_GROUPS = "64"
-# No usage reports; no files per trial, since the store has
-# our own; no snapshots, since the store is what a sweep resumes from; Ctrl-C as an ordinary
-# KeyboardInterrupt; workers in the driver's folder, so that relative paths of data mean the same to
-# them; nothing of Ray's on stdout when a worker dies, and no traceback of its own, since the
-# listener hears of it.
+# No usage reports; no files per trial, since the store has our own; no snapshots, since the store
+# is what a sweep resumes from; Ctrl-C as an ordinary KeyboardInterrupt; workers in the driver's
+# folder, so that relative paths of data mean the same to them; nothing of Ray's on stdout when a
+# worker dies, and no traceback of its own, since the listener hears of it.
 os.environ.update(
     {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -27,9 +26,8 @@ os.environ.update(
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
     }
 )
-if (
-    JOB not in os.environ and "RAY_ADDRESS" not in os.environ
-):  # a cluster's machines talk to each other
+# A Ray of this machine stays on the loopback interface; a cluster's machines talk to each other.
+if JOB not in os.environ:
     os.environ |= {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "GLOO_SOCKET_IFNAME": _LOOPBACK,

@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lnets.errors import SpecError
 from lnets.results.proposals import Proposals, tried
 from lnets.results.records import ProposalRecord
 from lnets.results.store import Store
-from lnets.specs.identity import study_id
+from lnets.specs.identity import study_id, sweep_of
 from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
 from lnets.specs.spec import frozen, many, show
@@ -240,3 +242,24 @@ def _record(study: str, candidate: Candidate, parameters: Mapping[str, Any]) -> 
         reason=candidate.reason,
         proposed_at=datetime.now(UTC),
     )
+
+
+def still_to_ask(row: Mapping[str, Any], store: Store) -> int:
+    """Trials that a search will ask for beside those that it has; 0 of any other sweep.
+
+    Args:
+        row: Of the table `sweeps`.
+        store: Where its proposals are.
+    """
+    try:
+        sweep = sweep_of(row["spec"])
+    except ValidationError:  # of another version
+        return 0
+    if not isinstance(sweep.algorithm, OptunaSpec):
+        return 0
+    wanted = sweep.algorithm.configurations
+    asked = _tried(sweep, store)
+    if len(asked) >= min(Space(sweep.search).size, _MOST_PROPOSALS * wanted):
+        return 0
+    different = {proposal.trial_keys for proposal in asked} - {()}
+    return (wanted - len(different)) * len(sweep.seed_list())

@@ -4,8 +4,10 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import signal
 import threading
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,6 +254,32 @@ class TestRayRunner(RunnerContract):
                 }
             )
         )
+
+    def test_prometheus_can_read_how_far_a_sweep_is(
+        self, ray_runner: Any, store: Store, tiny: dict[str, Any]
+    ) -> None:
+        import ray
+
+        plan = make_plan(sweep(tiny, name="read"))
+        progress = Progress.of(plan, 0)
+        submit(plan, store, ray_runner, progress, publish=ray_runner.publish)
+        [port] = {node["MetricsExportPort"] for node in ray.nodes()}
+
+        def shown() -> dict[str, float]:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+                lines = answer.read().decode().splitlines()
+            ours = (line.rpartition(" ") for line in lines if 'sweep="read"' in line)
+            return {
+                name.partition("{")[0] + "".join(re.findall(r'state="(\w+)"', name)): float(value)
+                for name, _, value in ours
+            }
+
+        wait_for(lambda: shown().get("ray_lnets_trialsdone") == 4)
+        found = shown()
+        assert found["ray_lnets_trials_ended_total"] == 4
+        assert found["ray_lnets_trialsleft"] == found["ray_lnets_spool_length"] == 0
+        assert found["ray_lnets_best_objective"] == pytest.approx(progress.best)
+        assert found["ray_lnets_steps_per_second"] > 0
 
     def test_a_killed_worker_loses_nothing(
         self, ray_runner: Any, store: Store, tiny: dict[str, Any]

@@ -9,6 +9,7 @@ import optuna
 import pytest
 
 from lnets.results.store import Store
+from lnets.sweep.history import sweep_rows
 from lnets.sweep.overview import status_of, sweep_named
 from lnets.sweep.plan import make_plan
 from lnets.sweep.preview import preview
@@ -259,7 +260,7 @@ def test_a_preview_and_a_status_know_what_has_been_proposed(
         run(sweep, store, cut_off)
     [status] = status_of(store, "tiny")
     assert status.counts.completed == len(cut_off.ran) >= 9
-    assert status.counts.trials == 3 * len(proposals(store))
+    assert status.counts.trials == 30
     during = preview(make_plan(sweep), store.root)
     assert during.to_come == 10 - len(proposals(store))
     run(sweep_named(store, "tiny"), store, FormulaRunner(hill))
@@ -306,3 +307,25 @@ def best_mean(store: Store) -> float:
         value = json.loads(row["metrics"])["wasserstein_estimate"]
         values.setdefault(row["config_key"], []).append(value)
     return max(sum(found) / 2 for found in values.values() if len(found) == 2)
+
+
+def test_lists_count_what_a_search_will_ask_for(tiny: dict[str, Any], store: Store) -> None:
+    sweep = search_of(tiny, {"configurations": 6, "parallel": 2}, search=LR)
+    with pytest.raises(KeyboardInterrupt):
+        run(sweep, store, FormulaRunner(hill, limit=5))
+    (row,), (status,) = sweep_rows(store), status_of(store, "tiny")
+    assert (row["trials"], row["state"]) == (12, "incomplete")
+    assert row["missing"] == status.counts.missing > 0
+    run(sweep, store, FormulaRunner(hill))
+    (row,) = sweep_rows(store)
+    assert (row["trials"], row["missing"], row["state"]) == (12, 0, "done")
+
+
+def test_a_search_of_an_exhausted_space_lacks_nothing(tiny: dict[str, Any], store: Store) -> None:
+    run(
+        search_of(tiny, {"configurations": 6}, search={"optim.lr": [0.1, 0.2]}),
+        store,
+        FormulaRunner(hill),
+    )
+    (row,) = sweep_rows(store)
+    assert (row["trials"], row["missing"], row["state"]) == (4, 0, "done")

@@ -1,0 +1,184 @@
+"""Watching a sweep from another terminal, and what is told when it ends."""
+
+import contextlib
+import io
+import json
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from lnets.errors import SpecError, StoreError
+from lnets.results.live import Live
+from lnets.results.store import Store
+from lnets.specs.sweep import SweepSpec
+from lnets.sweep import progress as progresses
+from lnets.sweep import watch as watching
+from lnets.sweep.driver import submit
+from lnets.sweep.messages import Group, Job, Result
+from lnets.sweep.notify import notification, notifying
+from lnets.sweep.plan import Plan, make_plan
+from lnets.sweep.progress import Progress
+from lnets.sweep.readings import readings
+from lnets.sweep.runner import InProcessRunner
+
+Cli = Callable[..., tuple[int, str, str]]
+Write = Callable[..., Path]
+LISTENER = "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(sys.stdin.read())"
+
+
+def plan_of(data: dict[str, Any]) -> Plan:
+    return make_plan(SweepSpec.model_validate_json(json.dumps(data)))
+
+
+@pytest.fixture
+def watched(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Store, Live, Progress]:
+    """A sweep that is done, whose driver says that it is half through, until looked at twice."""
+    monkeypatch.setattr(watching, "_LOOK_SECONDS", 0.0)
+    plan, store = plan_of(tiny), Store(tmp_path / "store", create=True)
+    progress = Progress.of(plan, 0)
+    submit(plan, store, InProcessRunner(), progress)
+    progress.total, progress.retried, progress.last_error = 8, 1, "worker lost: it died"
+    live = Live(store.root, plan.sweep_id, "tiny", "http://127.0.0.1:8265")
+    live.beat(("tiny optim.lr=0.1 seed=0",), progress.standing(2))
+    found = watching.heartbeats
+    left = iter(range(2))
+
+    def twice(root: Path) -> list[Any]:
+        if next(left, None) is None:
+            live.stop()
+        return found(root)
+
+    monkeypatch.setattr(watching, "heartbeats", twice)
+    return store, live, progress
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_person_sees_how_far_it_is_until_it_ends(
+    watched: tuple[Store, Live, Progress], terminal: bool
+) -> None:
+    store, _, progress = watched
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, height=60)
+    watching.watch(store, "tiny", console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "4 of 4 trials completed" in said
+    assert f"{progress.best:.5g}" in said
+    for part in ("workers lost", "spooled", "left", "steps/s", "ETA"):
+        assert part in said
+    if terminal:
+        assert "optim.lr=0.1 seed=0" in said
+        assert "worker lost: it died" in said
+        assert "http://127.0.0.1:8265" in said
+    else:
+        assert said.count("tiny: 4/8 done") == 1, "a line is said again although little time passed"
+
+
+def test_a_program_reads_each_look_once(watched: tuple[Store, Live, Progress]) -> None:
+    store, _, _ = watched
+    look, status = watching.watch_as_json(store, "tiny")
+    assert look["standing"]["total"] == 8
+    assert look["running"] == ["tiny optim.lr=0.1 seed=0"]
+    assert status["completed"] == 4
+
+
+def test_watching_ends_where_no_driver_is_at_work(cli: Cli, write: Write, tiny: Any) -> None:
+    spec = write(tiny)
+    assert cli("submit", spec, "--runner", "in-process")[0] == 0
+    status, said, _ = cli("watch", "tiny")
+    assert (status, "4 of 4 trials completed" in said) == (0, True)
+    status, said, _ = cli("watch", spec, "--json")
+    assert (status, json.loads(said)["completed"]) == (0, 4)
+    assert cli("watch", "other")[0] == 4
+
+
+def test_a_driver_tells_how_far_it_is(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """Also those who read the numbers by name."""
+    store = Store(tmp_path / "store", create=True)
+    plan = plan_of({**tiny, "seeds": 400})
+    progress = Progress.of(plan, 0)
+    found: list[dict[str, float]] = []
+    stop = threading.Event()
+
+    def publish(read: Any) -> None:
+        found.append({one.name + one.labels.get("state", ""): one.value for one in read})
+        stop.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        submit(plan, store, InProcessRunner(), progress, interrupted=stop, publish=publish)
+    assert found[0]["lnets_trialsleft"] + found[0]["lnets_trials_ended"] == 800
+
+
+def test_what_others_need_does_not_count_into_the_time_that_is_left(
+    tuning: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progresses, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    plan = plan_of(tuning)
+    progress = Progress.of(plan, 0)
+    same: dict[str, Any] = {"config_key": "c", "sweep_id": "s", "name": "n", "label": "l"}
+    for trial, seconds in zip(plan.everything, (100.0, 100.0, 3.0), strict=False):
+        assert progress.seconds_left is None
+        job = Job(trial_key=trial.trial_key, seed=0, attempt=1, commit=None, config="{}", **same)
+        group = Group(jobs=(job,), store="s", device="cpu", threads=1)
+        progress.start(group)
+        now[0] += seconds
+        progress.end(group, [Result(trial_key=trial.trial_key, status="completed")])
+    assert progress.seconds_left == 3.0
+
+
+def test_a_command_hears_how_a_sweep_has_ended(
+    cli: Cli,
+    write: Write,
+    tmp_path: Path,
+    tiny: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard = tmp_path / "it's heard"
+    command = f"{sys.executable} -c '{LISTENER}' \"{heard}\""
+    spec = write(tiny)
+    assert cli("submit", spec, "--runner", "in-process", "--notify", command)[0] == 0
+    message = json.loads(heard.read_text())
+    assert (message["sweep"], message["state"], message["error"]) == ("tiny", "done", None)
+    assert (message["total"], message["done"], message["left"]) == (4, 4, 0)
+    assert message["seconds"] > 0
+    assert cli("submit", spec, "--notify", "there-is-no-such-command")[0] == 0
+    assert "--notify there-is-no-such-command: " in caplog.text
+    assert cli("submit", spec, "--notify", "'")[0] == cli("submit", spec, "--notify", "")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(None, "done"), (KeyboardInterrupt(), "interrupted"), (StoreError("full"), "error")],
+)
+def test_a_command_hears_of_what_ends_a_sweep_early(
+    tmp_path: Path, tiny: dict[str, Any], error: BaseException | None, state: str
+) -> None:
+    heard = tmp_path / "heard"
+    command = [sys.executable, "-c", LISTENER, str(heard)]
+    progress = Progress.of(plan_of(tiny), 0)
+    raised = contextlib.nullcontext() if error is None else pytest.raises(type(error))
+    with raised, notifying(command, "tiny", progress):
+        if error is not None:
+            raise error
+    message = json.loads(heard.read_text())
+    assert (message["state"], message["error"]) == (state, "full" if state == "error" else None)
+
+
+def test_a_notification_is_no_shell_command() -> None:
+    assert notification("say 'a b' ; $HOME") == ["say", "a b", ";", "$HOME"]
+    with pytest.raises(SpecError, match="mend its quotes"):
+        notification("say 'a")
+
+
+def test_numbers_that_are_not_known_yet_are_left_out(tiny: dict[str, Any]) -> None:
+    names = {one.name for one in readings("tiny", Progress.of(plan_of(tiny), 0).standing(0), 0)}
+    assert names == {
+        "lnets_trials", "lnets_spool_length", "lnets_workers_lost", "lnets_trials_ended",
+    }  # fmt: skip
