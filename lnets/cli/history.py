@@ -4,7 +4,14 @@ from typing import Annotated
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, StoreOption, app
+from lnets.cli.app import (
+    DEFAULT_STORE,
+    AddressOption,
+    JsonOption,
+    StoreOption,
+    SweepArgument,
+    app,
+)
 from lnets.cli.completion import sweeps, trials
 from lnets.cli.output import print_json, print_rows
 
@@ -78,7 +85,7 @@ def status(
 
 @app.command()
 def watch(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name, id or file of a sweep.")],
+    sweep: SweepArgument,
     store: StoreOption = DEFAULT_STORE,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object per line, as something changes.")
