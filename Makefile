@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: sweep test chaos check fix schemas bench clean
+.PHONY: sweep test chaos check fix schemas docs bench clean
 
 sweep: $(READY)  ## the main job: which activation reaches the optimal critic |x|?
 	$(BIN)/lnets-sweep submit sweeps/absolute_value.yaml
@@ -16,19 +16,24 @@ chaos: $(READY)  ## kill workers, nodes and drivers of a sweep by twenty plans; 
 	$(BIN)/python -m benchmarks.chaos --plans 20
 
 check: $(READY)  ## what CI runs
-	$(BIN)/ruff format --check lnets benchmarks tests
-	$(BIN)/ruff check lnets benchmarks tests
+	$(BIN)/ruff format --check lnets benchmarks docs/tools tests
+	$(BIN)/ruff check lnets benchmarks docs/tools tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/lnets-sweep schema --check
+	$(MAKE) docs
 	$(MAKE) test
 
 fix: $(READY)  ## format, and mend what ruff can mend
-	$(BIN)/ruff format lnets benchmarks tests
-	$(BIN)/ruff check --fix lnets benchmarks tests
+	$(BIN)/ruff format lnets benchmarks docs/tools tests
+	$(BIN)/ruff check --fix lnets benchmarks docs/tools tests
 
-schemas: $(READY)  ## write schemas/ anew
+schemas: $(READY)  ## write schemas/ anew, and the pages of docs/ that are made of the code
 	$(BIN)/lnets-sweep schema --write
+	$(BIN)/python -m docs.tools.pages
+
+docs: $(READY)  ## the documentation as a site in build/docs; a link that leads nowhere fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(READY)  ## measure; `make bench ONLY=sweep` for one
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

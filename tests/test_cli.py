@@ -50,8 +50,7 @@ def test_the_road_from_a_question_to_a_table(
 
     code, out, err = cli("submit", spec)
     assert (code, out.splitlines()[:-1]) == (0, first_table.splitlines()[:-1])
-    assert "all 4 trials are in" in err
-    assert "nothing to run" in err
+    assert "nothing to run, 4 trials done" in err
 
     code, out, _ = cli("plan", spec, "--json")
     planned = json.loads(out)
@@ -148,10 +147,10 @@ def test_the_road_of_a_sweep_that_needs_trials(
     assert "0 of 2 trials completed, 2 blocked" in out
     assert "failed: broken needs first: " in err
     assert "blocked: broken needs second and 1 more: needs `first`, which has failed" in err
-    assert "1 trials failed and 3 trials are blocked; `lnets-sweep status broken`" in err
+    assert "1 trial failed and 3 trials blocked; `lnets-sweep status broken`" in err
     out = cli("status", "broken")[1]
     assert "0 failed, 2 blocked, 0 missing" in out
-    assert "blocked: 1 trials: needs `second`, which is blocked itself (trial " in out
+    assert "blocked: 1 trial: needs `second`, which is blocked itself (trial " in out
     assert [row["state"] for row in json.loads(cli("list", "--json")[1])] == ["blocked", "done"]
     code, _, err = cli("run", write(tuning["needs"]["second"]["experiment"], "one.yaml"))
     assert (code, "names a need of a sweep" in err) == (2, True)
@@ -238,11 +237,16 @@ def test_the_schema_command(cli: Callable[..., tuple[int, str, str]], tmp_path: 
 def test_mistakes_of_all_files_are_told(
     cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
 ) -> None:
-    files = [write({**tiny, "seeds": 0}, f"{name}.yaml") for name in "ab"]
-    code, _, err = cli("validate", *files)
+    seeds = {"a": 0, "b": 1, "c": 0}
+    files = [write({**tiny, "seeds": n}, f"{name}.yaml") for name, n in seeds.items()]
+    code, out, err = cli("validate", *files)
     assert code == 2
     assert "a.yaml:" in err
-    assert "b.yaml:" in err
+    assert "c.yaml:" in err
+    assert out == f"{files[1]}: valid; 2 configurations × 1 seed = 2 trials\n"
+    code, out, _ = cli("validate", *files, "--json")
+    found = json.loads(out)
+    assert (code, found["valid"], len(found["sweeps"]), len(found["mistakes"])) == (2, False, 1, 2)
 
 
 def test_what_is_printed_is_data_not_markup(
@@ -286,7 +290,13 @@ def test_figures_are_drawn_and_named(
     assert Path(file).name == "learning_curves.png"
     code, out, _ = cli("figures", "tiny", "--out", tmp_path / "pictures", "--json")
     assert (code, len(json.loads(out))) == (0, 1)
-    assert Path(json.loads(out)[0]).is_relative_to(tmp_path / "pictures")
+    (picture,) = map(Path, json.loads(out))
+    key = json.loads(cli("query", "SELECT trial_key FROM trials", "--json")[1])[0]["trial_key"]
+    assert picture.parent == tmp_path / "pictures" / f"seed=0_{key[:12]}"
+    cli("submit", write({**tiny, "name": "two", "seeds": 1}), "--runner", "in-process")
+    out = cli("figures", "two", "--out", tmp_path / "two")[1]
+    folders = sorted(Path(file).parent.name.rpartition("_")[0] for file in out.splitlines())
+    assert folders == ["lr=0.1_seed=0", "lr=0.2_seed=0"]
     code, _, err = cli("figures", "other")
     assert (code, "no sweep `other`" in err) == (4, True)
 

@@ -29,7 +29,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="lnets-sweep")
         sys.stdout.flush()
     except LnetsError as error:
         typer.echo(f"error: {error}", err=True)

@@ -1,15 +1,68 @@
 """The application, and the options that several commands have."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from lnets import __version__
+from lnets.cli.completion import specs, sweeps, sweeps_and_trials
+
+EXIT_CODES = {
+    0: "done",
+    1: "some trials failed, or something could not be read or written",
+    2: "the spec or the command is wrong, and nothing was run",
+    3: "Ray, or a cluster, could not be started, reached or used",
+    4: "no such store, sweep or trial, or nothing in it is asked for",
+    130: "interrupted, or stopped by another command",
+}
+"""What a command ends with."""
+
+
+class _Commands(TyperGroup):
+    """Commands whose help shows no type where an option takes no value."""
+
+    def get_params(self, ctx: Any) -> Any:
+        """The options, as help shows them."""
+        return _as_flags(super().get_params(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command, with its options as help shows them."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _as_flags(command.get_params(ctx))
+        return command
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a value that is none of its option's choices is told the nearest one."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            choices = error.param.type_descriptor.choices if error.param else None
+            if choices and error.message.startswith("'"):
+                from lnets.specs.spec import closest
+
+                close = closest(error.message.split("'")[1], choices)
+                error.message += f" Did you mean '{close}'?" if close else ""
+            raise
+
+
+def _as_flags(params: Iterable[Any]) -> Iterable[Any]:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
 
 app = typer.Typer(
     name="lnets-sweep",
-    help="Compare Lipschitz networks: sweeps over architectures, with proven bounds.",
+    cls=_Commands,
+    help="Compare Lipschitz networks: sweeps over architectures, with proven bounds.\n\n"
+    "Example: lnets-sweep submit sweeps/absolute_value.yaml",
+    epilog="Exit codes: " + "; ".join(f"{code} {what}" for code, what in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -35,6 +88,26 @@ RunnerOption = Annotated[
     typer.Option(help="Ray Tune on this machine, or one trial after the other without Ray."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SpecFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPEC",
+        help="A sweep, as a YAML file, or a JSON of the original.",
+        autocompletion=specs,
+    ),
+]
+SweepArgument = Annotated[
+    str,
+    typer.Argument(metavar="SWEEP", help="Name, id or file of a sweep.", autocompletion=sweeps),
+]
+SweepOrTrial = Annotated[
+    str,
+    typer.Argument(
+        metavar="SWEEP|TRIAL",
+        help="Name, id or file of a sweep, or a trial key.",
+        autocompletion=sweeps_and_trials,
+    ),
+]
 DEFAULT_STORE = Path("results")
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, SweepOrTrial, app
 from lnets.cli.output import print_json, print_rows
 
 _MOST_SHOWN = 5
@@ -12,10 +12,7 @@ _MOST_SHOWN = 5
 
 @app.command()
 def audit(
-    named: Annotated[
-        str,
-        typer.Argument(metavar="SWEEP|TRIAL", help="Name, id or file of a sweep, or a trial key."),
-    ],
+    named: SweepOrTrial,
     images: Annotated[
         int, typer.Option(min=1, help="Test images, or samples of each side of a critic, at most.")
     ] = 256,

@@ -10,22 +10,23 @@ from lnets.cli.app import (
     AddressOption,
     JsonOption,
     RunnerOption,
+    SpecFile,
     StoreOption,
     app,
 )
+from lnets.cli.completion import specs as offer_specs
 from lnets.cli.control import FollowOption, WaitOption, print_handed, refuse_misplaced
 from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_outcome
 from lnets.errors import SpecError
 
-SpecFile = Annotated[
-    Path, typer.Argument(metavar="SPEC", help="A sweep, as a YAML file, or a JSON of the original.")
-]
-
 
 @app.command()
 def validate(
-    specs: Annotated[list[Path], typer.Argument(metavar="SPEC…", help="Sweeps, as YAML files.")],
+    specs: Annotated[
+        list[Path],
+        typer.Argument(metavar="SPEC", help="Sweeps, as YAML files.", autocompletion=offer_specs),
+    ],
     as_json: JsonOption = False,
 ) -> None:
     """Check sweeps without running anything.
@@ -42,13 +43,13 @@ def validate(
             mistakes.append(str(error))
         else:
             found.append({"file": str(spec), "name": plan.sweep.name, **plan_sizes(plan)})
-    if mistakes:
-        raise SpecError("\n".join(mistakes))
     if as_json:
-        print_json({"valid": True, "sweeps": found})
+        print_json({"valid": not mistakes, "sweeps": found, "mistakes": mistakes})
     else:
         for sweep in found:
             typer.echo(f"{sweep['file']}: valid; {plan_words(sweep)}")
+    if mistakes:
+        raise SpecError("\n".join(mistakes))
 
 
 @app.command()
@@ -122,7 +123,9 @@ def run(
     experiment: Annotated[
         Path,
         typer.Argument(
-            metavar="EXPERIMENT", help="One experiment, as a YAML file, or a JSON of the original."
+            metavar="EXPERIMENT",
+            help="One experiment, as a YAML file, or a JSON of the original.",
+            autocompletion=offer_specs,
         ),
     ],
     seed: Annotated[

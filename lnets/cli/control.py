@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, RunnerOption, StoreOption, app
+from lnets.cli.app import (
+    DEFAULT_STORE,
+    AddressOption,
+    JsonOption,
+    RunnerOption,
+    StoreOption,
+    SweepArgument,
+    app,
+)
 from lnets.cli.output import print_json, print_outcome
 from lnets.errors import SpecError
 
@@ -24,7 +32,6 @@ WaitOption = Annotated[
         help="With --address: wait until the cluster has what a trial takes.",
     ),
 ]
-Sweep = Annotated[str, typer.Argument(metavar="SWEEP", help="Name, id or file of a sweep.")]
 
 
 def refuse_misplaced(address: str | None, runner: str, *, follow: bool, wait: bool) -> None:
@@ -63,7 +70,7 @@ def print_handed(
 
 @app.command()
 def logs(
-    sweep: Sweep,
+    sweep: SweepArgument,
     follow: Annotated[
         bool, typer.Option("-f", "--follow", help="Wait for more while a driver is at work.")
     ] = False,
@@ -97,7 +104,9 @@ def logs(
 
 
 @app.command()
-def stop(sweep: Sweep, store: StoreOption = DEFAULT_STORE, address: AddressOption = None) -> None:
+def stop(
+    sweep: SweepArgument, store: StoreOption = DEFAULT_STORE, address: AddressOption = None
+) -> None:
     """End a sweep that is at work once its running trials have ended.
 
     Example: lnets-sweep stop absolute_value
@@ -106,7 +115,9 @@ def stop(sweep: Sweep, store: StoreOption = DEFAULT_STORE, address: AddressOptio
 
 
 @app.command()
-def cancel(sweep: Sweep, store: StoreOption = DEFAULT_STORE, address: AddressOption = None) -> None:
+def cancel(
+    sweep: SweepArgument, store: StoreOption = DEFAULT_STORE, address: AddressOption = None
+) -> None:
     """End a sweep that is at work now; what has ended is kept, running trials are not.
 
     Example: lnets-sweep cancel absolute_value
@@ -116,7 +127,7 @@ def cancel(sweep: Sweep, store: StoreOption = DEFAULT_STORE, address: AddressOpt
 
 @app.command()
 def resume(
-    sweep: Sweep,
+    sweep: SweepArgument,
     store: StoreOption = DEFAULT_STORE,
     runner: RunnerOption = "ray",
     address: AddressOption = None,
@@ -137,7 +148,7 @@ def resume(
 
 @app.command()
 def retry(
-    sweep: Sweep,
+    sweep: SweepArgument,
     failed: Annotated[
         bool, typer.Option("--failed", help="Only what has failed, not what that blocks.")
     ] = False,

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, AddressOption, JsonOption, StoreOption, app
+from lnets.cli.completion import sweeps, trials
 from lnets.cli.output import print_json, print_rows
 
 
@@ -42,7 +43,12 @@ def list_sweeps(
 
 @app.command()
 def status(
-    sweep: Annotated[str | None, typer.Argument(help="Name, id or file; all if left out.")] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="SWEEP", help="Name, id or file; all if left out.", autocompletion=sweeps
+        ),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     address: AddressOption = None,
     as_json: JsonOption = False,
@@ -99,7 +105,9 @@ def watch(
 
 @app.command()
 def show(
-    trial: Annotated[str, typer.Argument(metavar="TRIAL", help="How its key begins.")],
+    trial: Annotated[
+        str, typer.Argument(metavar="TRIAL", help="How its key begins.", autocompletion=trials)
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -121,7 +129,11 @@ def show(
 def gc(
     drop: Annotated[
         list[str] | None,
-        typer.Option(metavar="SWEEP", help="A sweep whose trials' files may go; repeatable."),
+        typer.Option(
+            metavar="SWEEP",
+            help="A sweep whose trials' files may go; repeatable.",
+            autocompletion=sweeps,
+        ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Remove; else they are only listed.")] = False,
     store: StoreOption = DEFAULT_STORE,

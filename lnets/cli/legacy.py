@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lnets.cli.app import app
+from lnets.cli.completion import specs
 from lnets.cli.files import FaithfulOption, OverrideOption
 from lnets.errors import SpecError
 
@@ -13,7 +14,10 @@ from lnets.errors import SpecError
 @app.command("import")
 def import_(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE.json", help="A configuration of the original.")
+        Path,
+        typer.Argument(
+            metavar="FILE.json", help="A configuration of the original.", autocompletion=specs
+        ),
     ],
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
@@ -37,6 +41,7 @@ def import_(
         typer.echo(text, nl=False)
         return
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SpecError(f"{out}: cannot be written: {error.strerror}") from None

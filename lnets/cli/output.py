@@ -30,25 +30,26 @@ def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    from lnets.results.terminal import render_rows
 
-    shown = RichTable()
-    for name in rows[0]:
-        shown.add_column(Text(name), overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text("–" if value is None else str(value)) for value in row.values()))
-    _console().print(shown)
+    texts = [
+        {name: "–" if value is None else str(value) for name, value in row.items()} for row in rows
+    ]
+    shown = render_rows(texts, width=terminal_width())
+    print_parts(shown if isinstance(shown, list) else [shown])
 
 
 def print_table(table: "Table", title: str, kind: "Format") -> None:
     """A comparison table with its footer, which goes to stderr where the format has none."""
     from lnets.results.formats import to_text
-    from lnets.results.rendering import footer, render
+    from lnets.results.rendering import footer
+    from lnets.results.terminal import render, wrap_notes
 
     command = shlex.join(["lnets-sweep", *sys.argv[1:]])
     if kind == "terminal":
-        print_parts([render(table, title=title), *footer(table, command)])
+        width = terminal_width()
+        notes = wrap_notes(footer(table, command), width=width)
+        print_parts([*render(table, width=width, title=title), *notes])
     else:
         typer.echo(to_text(table, kind, title=title, command=command))
         if kind == "csv":
@@ -63,8 +64,12 @@ def print_outcome(table: "Table", progress: "Progress", name: str, as_json: bool
     """
     print_table(table, name, "json" if as_json else "terminal")
     if progress.failed or progress.blocked:
-        counts = {"failed": progress.failed, "are blocked": progress.blocked}
-        found = " and ".join(f"{count} trials {what}" for what, count in counts.items() if count)
+        from lnets.specs.spec import many
+
+        counts = {"failed": progress.failed, "blocked": progress.blocked}
+        found = " and ".join(
+            f"{many(count, 'trial')} {what}" for what, count in counts.items() if count
+        )
         again = ", submitting again retries them" if progress.failed else ""
         typer.echo(f"{found}; `lnets-sweep status {name}` has the reasons{again}.", err=True)
         raise typer.Exit(1)
@@ -77,6 +82,11 @@ def print_parts(parts: "Iterable[str | RichTable]") -> None:
             typer.echo(part)
         else:
             _console().print(part)
+
+
+def terminal_width() -> int:
+    """In letters; as wide as anything may be where stdout is not a terminal."""
+    return _console().width
 
 
 def plan_sizes(plan: "Plan") -> dict[str, int]:
@@ -92,7 +102,12 @@ def plan_sizes(plan: "Plan") -> dict[str, int]:
 
 def plan_words(sizes: dict[str, Any]) -> str:
     """The same for a person."""
-    words = "{configurations} configurations × {seeds} seeds = {trials} trials".format(**sizes)
+    from lnets.specs.spec import many
+
+    configurations, seeds, trials = (
+        many(sizes[f"{noun}s"], noun) for noun in ("configuration", "seed", "trial")
+    )
+    words = f"{configurations} × {seeds} = {trials}"
     words += f", after {sizes['needed']} that they need" if sizes["needed"] else ""
     return f"{words}, {sizes['skipped']} impossible ones skipped" if sizes["skipped"] else words
 

@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import (
+    DEFAULT_STORE,
+    JsonOption,
+    StoreOption,
+    SweepArgument,
+    SweepOrTrial,
+    app,
+)
+from lnets.cli.completion import sweeps_and_trials
 from lnets.cli.output import print_json
 
 Out = Annotated[
@@ -16,7 +24,7 @@ Out = Annotated[
 
 @app.command()
 def report(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name, id or file of a sweep.")],
+    sweep: SweepArgument,
     store: StoreOption = DEFAULT_STORE,
     out: Out = None,
     watch: Annotated[
@@ -46,7 +54,9 @@ def plot(
     named: Annotated[
         str,
         typer.Argument(
-            metavar="SWEEP", help="Name, id or file of a sweep; of a landscape a trial key, too."
+            metavar="SWEEP",
+            help="Name, id or file of a sweep; of a landscape a trial key, too.",
+            autocompletion=sweeps_and_trials,
         ),
     ],
     store: StoreOption = DEFAULT_STORE,
@@ -81,10 +91,7 @@ def plot(
 
 @app.command()
 def figures(
-    named: Annotated[
-        str,
-        typer.Argument(metavar="SWEEP|TRIAL", help="Name, id or file of a sweep, or a trial key."),
-    ],
+    named: SweepOrTrial,
     store: StoreOption = DEFAULT_STORE,
     out: Annotated[
         Path | None,

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
-from lnets.cli.output import print_json, print_parts, print_rows, print_table
+from lnets.cli.completion import sweeps as offer_sweeps
+from lnets.cli.output import print_json, print_parts, print_rows, print_table, terminal_width
 
 Test = Annotated[
     Literal["wilcoxon", "permutation"],
@@ -17,7 +18,12 @@ Test = Annotated[
 @app.command()
 def table(
     sweeps: Annotated[
-        list[str], typer.Argument(metavar="SWEEP…", help="Names or ids in the store, or files.")
+        list[str],
+        typer.Argument(
+            metavar="SWEEP",
+            help="Names or ids in the store, or files.",
+            autocompletion=offer_sweeps,
+        ),
     ],
     store: StoreOption = DEFAULT_STORE,
     rows: Annotated[
@@ -66,14 +72,23 @@ def table(
 def compare(
     sides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="A B", help="Sweeps, or how configuration keys begin."),
+        typer.Argument(
+            metavar="A B",
+            help="Sweeps, or how configuration keys begin.",
+            autocompletion=offer_sweeps,
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="SQL", help="Trials where this holds are a side; repeatable."),
     ] = None,
+    values: Annotated[str | None, typer.Option(help="Metrics, by commas; else all.")] = None,
     store: StoreOption = DEFAULT_STORE,
     test: Test = "wilcoxon",
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="Draw each seed: *.png or *.pdf."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Compare two configurations, or two sweeps: what differs, and by how much.
@@ -81,20 +96,37 @@ def compare(
     Example: lnets-sweep compare --where "model.activation = 'maxmin'" --where "optim.lr < 0.1"
     """
     from lnets.results.comparison_text import comparison_text
+    from lnets.results.paper_plots import check_format, save_for_paper, seeds_figure
     from lnets.results.store import Store
     from lnets.sweep.answers import compare_of
 
-    found = compare_of(Store(store), sides or [], where or [], test)
+    if out is not None:
+        check_format(out)
+    found = compare_of(Store(store), sides or [], where or [], values=values, test=test)
     if as_json:
         print_json(found.to_json())
     else:
-        print_parts(comparison_text(found))
+        print_parts(comparison_text(found, width=terminal_width()))
+    if out is not None:
+        typer.echo(f"wrote {save_for_paper(seeds_figure(found), out)}", err=True)
 
 
 @app.command()
 def diff(
-    a: Annotated[str, typer.Argument(metavar="A", help="A sweep's name, id or file.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another; or both files of experiments.")],
+    a: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="A sweep's name, id or file.", autocompletion=offer_sweeps
+        ),
+    ],
+    b: Annotated[
+        str,
+        typer.Argument(
+            metavar="B",
+            help="Another; or both files of experiments.",
+            autocompletion=offer_sweeps,
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
@@ -148,5 +180,6 @@ def export(
     """
     from lnets.results.query import export as write
     from lnets.results.store import Store
+    from lnets.specs.spec import many
 
-    typer.echo(f"wrote {write(Store(store), file, sql)} rows into {file}", err=True)
+    typer.echo(f"wrote {many(write(Store(store), file, sql), 'row')} into {file}", err=True)

@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from lnets.cli.app import DEFAULT_STORE, StoreOption, app
+from lnets.cli.completion import sweeps
 
 
 @app.command()
 def study(
-    sweep: Annotated[str, typer.Argument(metavar="SWEEP", help="Name, id or file of a search.")],
+    sweep: Annotated[
+        str,
+        typer.Argument(
+            metavar="SWEEP", help="Name, id or file of a search.", autocompletion=sweeps
+        ),
+    ],
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="SQLite file; replaced if it is there.")
     ] = Path("study.db"),

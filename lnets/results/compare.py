@@ -1,7 +1,7 @@
 """Two sets of trials beside each other: what differs of them, and by how much."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from lnets.results.statistics import (
     shared_seeds,
 )
 from lnets.results.views import flatten
+from lnets.specs.spec import nearest
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ def compare(
     *,
     spec: Mapping[str, tuple[Any, Any]] | None = None,
     names: Mapping[str, str] | None = None,
+    metrics: Sequence[str] = (),
     test: Test = "wilcoxon",
 ) -> Sides:
     """Compare the completed trials of two sides, by seed where they have the same seeds.
@@ -92,10 +94,12 @@ def compare(
         b: Others.
         spec: What is known to differ of their sweeps' specs.
         names: What trials that configurations need are called, by key.
+        metrics: Those that are compared; all, if none is given.
         test: Of ranks or of the values themselves.
 
     Raises:
-        SpecError: If a side has no completed trial, or both are the same.
+        SpecError: If a side has no completed trial, or both are the same, or no trial has one of
+            the metrics.
     """
     if set(a.trial_keys) == set(b.trial_keys):
         raise SpecError(f"{a.name} and {b.name} are the same trials; name two that differ.")
@@ -107,7 +111,7 @@ def compare(
         configurations=_differing(
             *(with_names(side.configurations, names or {}) for side in (left, right))
         ),
-        metrics=_compared(left.values, right.values, test),
+        metrics=_compared(*_of(metrics, left.values, right.values), test=test),
         test=test,
     )
 
@@ -141,7 +145,19 @@ def _side(database: Database, side: SweepTrials) -> _Side:
     return _Side(counts, placed.values[()], placed_configurations(selected))
 
 
-def _compared(a: Mapping[str, Values], b: Mapping[str, Values], test: Test) -> tuple[Compared, ...]:
+def _of(metrics: Sequence[str], *sides: Mapping[str, Values]) -> Iterator[Mapping[str, Values]]:
+    """The metrics of each side that are asked for."""
+    known = {name for values in sides for name in values}
+    for name in metrics:
+        if name not in known:
+            raise SpecError(f"--values: no trial has a metric `{name}`; {nearest(name, known)}")
+    for values in sides:
+        yield {name: values[name] for name in metrics or values if name in values}
+
+
+def _compared(
+    a: Mapping[str, Values], b: Mapping[str, Values], *, test: Test
+) -> tuple[Compared, ...]:
     tests = {name: compare_with(a[name], [b[name]], test)[0] for name in a if name in b}
     found = {name: one.p_value for name, one in tests.items() if one is not None}
     adjusted = dict(zip(found, holm(list(found.values())), strict=True))

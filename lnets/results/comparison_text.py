@@ -4,63 +4,78 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from lnets.results.compare import Compared, Sides
-from lnets.results.rendering import count_text, format_interval, value_text
+from lnets.results.rendering import count_text, few_seeds, format_interval, value_text
 from lnets.results.statistics import SIGNIFICANT, Interval
+from lnets.results.terminal import render_texts, wrap_notes
 
 
-def comparison_text(sides: Sides) -> Iterator[str | RichTable]:
-    """Lines of text, and tables."""
-    yield f"A: {count_text(sides.a)}"
-    yield f"B: {count_text(sides.b)}"
-    if sides.spec:
-        yield _table("spec", ["path", "A", "B"], [(p, *_pair(v)) for p, v in sides.spec.items()])
-    if sides.configurations:
-        rows = [(path, *map(_several, both)) for path, both in sides.configurations.items()]
-        yield _table("configurations", ["path", "A", "B"], rows)
-    yield _table("metrics", ["metric", "A", "B", "A − B", "p"], list(map(_row, sides.metrics)))
-    yield from _about(sides)
-    seeds = sorted({seed for one in sides.metrics for seed in one.seeds})
-    rows = [
-        (one.metric, side, *(_number(one.seeds.get(seed, (None, None))[i]) for seed in seeds))
-        for one in sides.metrics
-        for i, side in enumerate("AB")
-    ]
-    yield _table("each seed", ["metric", "", *map(str, seeds)], rows)
+def comparison_text(sides: Sides, *, width: int) -> Iterator[str | RichTable]:
+    """Lines of text, and tables.
+
+    Args:
+        sides: What is compared.
+        width: Of the terminal, in letters.
+    """
+    yield from wrap_notes([f"A: {count_text(sides.a)}", f"B: {count_text(sides.b)}"], width=width)
+    yield from _both("spec", {path: _pair(values) for path, values in sides.spec.items()}, width)
+    both = {path: (_several(a), _several(b)) for path, (a, b) in sides.configurations.items()}
+    yield from _both("configurations", both, width)
+    metrics = sides.metrics
+    n = {i.n for one in metrics for i in (one.a, one.b, one.difference) if i is not None}
+    columns = {
+        head: [_interval(getattr(one, part), with_n=len(n) > 1) for one in metrics]
+        for head, part in (("A", "a"), ("B", "b"), ("A − B", "difference"))
+    }
+    columns["p"] = list(map(_p_value, metrics))
+    yield from render_texts(
+        "metrics", {"metric": [one.metric for one in metrics]}, columns, width=width
+    )
+    yield from wrap_notes(list(_about(sides, n)), width=width)
+    seeds = sorted({seed for one in metrics for seed in one.seeds})
+    rows = [(one, i) for one in metrics for i in range(2)]
+    yield from render_texts(
+        "each seed",
+        {"metric": [one.metric for one, _ in rows], "": ["AB"[i] for _, i in rows]},
+        {
+            f"seed {seed}": [_number(one.seeds.get(seed, (None, None))[i]) for one, i in rows]
+            for seed in seeds
+        },
+        width=width,
+    )
 
 
-def _about(sides: Sides) -> Iterator[str]:
+def _about(sides: Sides, n: set[int]) -> Iterator[str]:
     name = {"wilcoxon": "Wilcoxon's test", "permutation": "a permutation test"}[sides.test]
     tested = [one for one in sides.metrics if one.least_p_value is not None]
-    yield (
-        f"mean ± 95% interval; p two-sided by {name}, after Holm over {len(tested)} metrics; "
-        f"* p < {SIGNIFICANT}"
-    )
+    seeds = f" over n = {max(n)} seeds" if len(n) == 1 else ""
+    over = f"Holm over {len(tested)} metric{'' if len(tested) == 1 else 's'}"
+    yield f"mean ± 95% interval{seeds}; p by {name}, two-sided; {over}; * p < {SIGNIFICANT}"
     unpaired = [one.metric for one in tested if not one.paired]
     if unpaired:
-        yield f"not paired, because the seeds of A and B differ: {', '.join(unpaired)}"
+        which = "" if len(unpaired) == len(tested) else f": {', '.join(unpaired)}"
+        yield f"not paired, because the seeds of A and B differ{which}"
     partly = [one.metric for one in tested if one.paired and None in _flat(one)]
     if partly:
         yield f"paired by those seeds that both have: {', '.join(partly)}"
     untested = [one.metric for one in sides.metrics if one.difference and one.least_p_value is None]
     if untested:
         yield f"too few seeds for a test: {', '.join(untested)}"
-    if tested:
-        least = min(one.least_p_value for one in tested if one.least_p_value is not None)
-        yield f"with so few seeds p ≥ {least:.2g} whatever the numbers are"
+    if tested and all((one.least_p_value or 0) >= SIGNIFICANT for one in tested):
+        yield few_seeds(max(i.n for one in tested if (i := one.difference)), len(tested))
 
 
-def _row(one: Compared) -> tuple[str, ...]:
-    p = "–"
-    if one.p_value is not None:
-        p = f"{one.p_value:.2g}{' *' if one.p_value < SIGNIFICANT else ''}"
-    return one.metric, *map(_interval, (one.a, one.b, one.difference)), p
+def _p_value(one: Compared) -> str:
+    if one.p_value is None:
+        return "–"
+    return f"{one.p_value:.2g}{' *' if one.p_value < SIGNIFICANT else ''}"
 
 
-def _interval(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{format_interval(interval)} (n={interval.n})"
+def _interval(interval: Interval | None, *, with_n: bool) -> str:
+    if interval is None:
+        return "–"
+    return format_interval(interval) + (f" (n={interval.n})" if with_n else "")
 
 
 def _flat(one: Compared) -> list[float | None]:
@@ -79,10 +94,9 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.6g}"
 
 
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> RichTable:
-    table = RichTable(title=title, title_justify="left")
-    for head in heads:
-        table.add_column(Text(head), overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
+def _both(title: str, rows: dict[str, tuple[str, str]], width: int) -> list[RichTable]:
+    """Paths, and what both sides have there."""
+    if not rows:
+        return []
+    columns = {"path": list(rows), "A": [a for a, _ in rows.values()]}
+    return render_texts(title, {**columns, "B": [b for _, b in rows.values()]}, {}, width=width)

@@ -32,6 +32,17 @@ _LATEX = {
     "–": "--",
     "…": r"\ldots{}",
 }
+_STYLE = """<style>
+.lnets-table { margin: 1em 0; overflow-x: auto; }
+.lnets-table table { border-collapse: collapse; border-block: 2px solid; }
+.lnets-table td { font-variant-numeric: tabular-nums; white-space: nowrap; }
+.lnets-table caption { font-weight: bold; padding: .3em 0; text-align: left; }
+.lnets-table :is(th, td) { font-weight: normal; padding: .25em .75em; text-align: left; }
+.lnets-table :is(td, .number) { text-align: right; }
+.lnets-table thead th { border-bottom: 1px solid; vertical-align: bottom; }
+.lnets-table figcaption { font-size: .8em; margin-top: .5em; }
+.lnets-table abbr { text-decoration: none; }
+</style>"""
 _LATEX_HEAD = r"""% \usepackage{booktabs, siunitx}
 \begin{table}
 \centering
@@ -53,7 +64,7 @@ def to_text(table: Table, kind: Format, *, title: str, command: str) -> str:
         "latex": _latex,
         "csv": _csv,
         "json": _json,
-        "html": _html,
+        "html": lambda *parts: f"{_STYLE}\n{html_table(*parts)}",
     }
     best = "bold:" if kind == "latex" else "*"
     return writers[kind](table, title, footer(table, command, best=best))
@@ -69,7 +80,7 @@ def _markdown(table: Table, title: str, notes: Sequence[str]) -> str:
         return f"**{number}** \\*" if cell.best else f"{number} {mark(cell)}".strip()
 
     heads = [*map(_plain, grid.rows)]
-    heads += [_plain(" ".join(filter(None, (heading, metric)))) for heading, metric in grid.columns]
+    heads += [_plain(": ".join(filter(None, (c.heading, c.metric)))) for c in grid.columns]
     rows = [heads, ["---"] * len(grid.rows) + ["---:"] * len(grid.columns)]
     rows += [[*map(_plain, names), *map(text, cells)] for names, cells in grid.body]
     lines = [f"| {' | '.join(row)} |" for row in rows]
@@ -101,8 +112,14 @@ def _json(table: Table, title: str, notes: Sequence[str]) -> str:
     return json.dumps(data, indent=2, allow_nan=False)
 
 
-def _html(table: Table, title: str, notes: Sequence[str]) -> str:
-    """A figure without any style of its own, but for `class` at its cells."""
+def html_table(table: Table, title: str, notes: Sequence[str]) -> str:
+    """A figure without any style of its own, but for `class` at it and its cells.
+
+    Args:
+        table: What to write.
+        title: What it is called.
+        notes: What stands below it.
+    """
     grid = Grid.of(table)
 
     def text(cell: Cell | None) -> str:
@@ -116,8 +133,10 @@ def _html(table: Table, title: str, notes: Sequence[str]) -> str:
             return f'<td class="as-good">{number} <abbr title="{why}">≈</abbr></td>'
         return f"<td>{number}</td>"
 
-    titles = [(path,) for path in grid.rows] + [tuple(filter(None, c)) for c in grid.columns]
-    heads = [f'<th scope="col">{"<br>".join(map(html.escape, title))}</th>' for title in titles]
+    heads = [f'<th scope="col">{_breakable(path)}</th>' for path in grid.rows]
+    for column in grid.columns:
+        parts = map(_breakable, filter(None, (column.heading, column.metric)))
+        heads.append(f'<th scope="col" class="number">{"<br>".join(parts)}</th>')
     body = []
     for names, cells in grid.body:
         row = [f'<th scope="row">{html.escape(name)}</th>' for name in names]
@@ -134,12 +153,17 @@ def _html(table: Table, title: str, notes: Sequence[str]) -> str:
     )
 
 
+def _breakable(name: str) -> str:
+    """A name as HTML, with line breaks where its parts end."""
+    return re.sub(r"(?<=[._@])(?=\w)", "<wbr>", html.escape(name))
+
+
 def _latex(table: Table, title: str, notes: Sequence[str]) -> str:
     """For `booktabs` and version 3 of `siunitx`; bold numbers are the best."""
     grid = Grid.of(table)
     numbers = list(zip(*(cells for _, cells in grid.body), strict=True))
     columns = [_number_column(grid, [cell for cell in column if cell]) for column in numbers]
-    heads = [rf"{{{_tex(metric)}}}" for _, metric in grid.columns]
+    heads = [rf"{{{_tex(column.metric)}}}" for column in grid.columns]
     lines = [rf"\begin{{tabular}}{{{'l' * len(grid.rows)}{''.join(columns)}}}", r"\toprule"]
     if table.layout.columns and heads:
         lines += _column_heads(grid)
@@ -160,7 +184,8 @@ def _latex(table: Table, title: str, notes: Sequence[str]) -> str:
 
 def _column_heads(grid: Grid) -> list[str]:
     """The row above the metrics: what names their columns, and rules below it."""
-    groups = [(name, len(list(run))) for name, run in itertools.groupby(grid.columns, _first)]
+    headings = [column.heading for column in grid.columns]
+    groups = [(heading, len(list(run))) for heading, run in itertools.groupby(headings)]
     first = len(grid.rows) + 1
     rules = []
     for _, width in groups:
@@ -168,10 +193,6 @@ def _column_heads(grid: Grid) -> list[str]:
         first += width
     heads = [rf"\multicolumn{{{width}}}{{c}}{{{_tex(name)}}}" for name, width in groups]
     return [rf"{' & '.join([*[''] * len(grid.rows), *heads])} \\", "".join(rules)]
-
-
-def _first(column: tuple[str, str]) -> str:
-    return column[0]
 
 
 def _number_column(grid: Grid, cells: Sequence[Cell]) -> str:

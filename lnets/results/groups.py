@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from lnets.results.rendering import value_text
+from lnets.results.rendering import short_text
 from lnets.results.selected import Selected, names_of_needs, with_names
 from lnets.results.statistics import Interval, mean_interval
 from lnets.results.views import at_path, flatten
@@ -81,11 +81,6 @@ class Group:
         return sum(values.values()) / len(values) if values else None
 
 
-def short_text(value: Any) -> str:
-    """A configuration's value, numbers rounded to what tells configurations apart."""
-    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
-
-
 def configurations(
     selected: Selected, searched: Sequence[str], first_paths: Sequence[str]
 ) -> list[Group]:
@@ -133,18 +128,20 @@ def merged(groups: Sequence[Group], paths: Sequence[str]) -> list[Group]:
 
 
 def best_first(groups: Sequence[Group], metric: str, sign: int) -> list[Group]:
-    """Groups by the mean of a metric, those that lack it last.
+    """Groups by the mean of a metric; those of a single seed come later, those that lack it last.
 
     Args:
         groups: In any order.
         metric: Its name.
         sign: 1 where it should be large, −1 where small.
     """
-    means = {id(group): group.mean(metric) for group in groups}
+    found = {id(group): group.by_seed(metric) for group in groups}
 
-    def rank(group: Group) -> tuple[bool, float]:
-        mean = means[id(group)]
-        return mean is None, -sign * (mean or 0.0)
+    def rank(group: Group) -> tuple[int, float]:
+        values = found[id(group)].values()
+        if not values:
+            return 2, 0.0
+        return int(len(values) == 1), -sign * sum(values) / len(values)
 
     return sorted(groups, key=rank)
 

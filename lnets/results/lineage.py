@@ -79,7 +79,7 @@ def trial_text(found: dict[str, Any]) -> str:
     lines = [
         f"{name:<14} {found[name]}"
         for name in (
-            *("trial_key", "config_key", "name", "task", "seed", "status", "attempt", "started_at"),
+            *("trial_key", "config_key", "name", "task", "seed", "status", "started_at"),
             *("train_seconds", "device", "commit"),
         )
     ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -60,12 +61,11 @@ def kept_log(root: Path, sweep_id: str, *, everything_shown: bool = False) -> It
     file = log_file(root, sweep_id)
     try:
         file.parent.mkdir(exist_ok=True)
-        kept: logging.Handler = _KeptHandler(file, encoding="utf-8")
+        kept: logging.Handler = _KeptHandler(file)
     except OSError as error:
         raise StoreError(f"{file}: cannot be written: {error.strerror}") from None
-    kept.setFormatter(_Formatter(lambda line: line.model_dump_json()))
     shown = logging.StreamHandler(sys.stdout if everything_shown else sys.stderr)
-    shown.setFormatter(_Formatter(LogLine.to_text))
+    shown.setFormatter(_Formatter())
     if not everything_shown:
         shown.setLevel(logging.WARNING)
         shown.addFilter(lambda record: not hasattr(record, "trial_key"))
@@ -116,14 +116,23 @@ def log_file(root: Path, sweep_id: str) -> Path:
 
 
 class _Formatter(logging.Formatter):
-    def __init__(self, write: Callable[[LogLine], str]) -> None:
-        super().__init__()
-        self._write = write
-
     def format(self, record: logging.LogRecord) -> str:
-        return self._write(LogLine.of(record))
+        return LogLine.of(record).to_text()
 
 
-class _KeptHandler(logging.FileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Nothing: a full disk must not end a sweep by its log."""
+class _KeptHandler(logging.Handler):
+    """Appends every line at once, as others may write the file, too."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._descriptor = os.open(file, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o666)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{LogLine.of(record).model_dump_json()}\n"
+        with contextlib.suppress(OSError):  # a full disk must not end a sweep by its log
+            os.write(self._descriptor, line.encode())
+
+    def close(self) -> None:
+        super().close()
+        with contextlib.suppress(OSError):
+            os.close(self._descriptor)

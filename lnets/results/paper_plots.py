@@ -9,17 +9,19 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from lnets.errors import SpecError
+from lnets.errors import NotFoundError, SpecError
 from lnets.results.canvas import COLORS, GREY, MAP, new_figure, style
+from lnets.results.compare import Compared, Sides
 from lnets.results.rendering import rounded
-from lnets.results.series import Band
-from lnets.results.tables import Cell
+from lnets.results.series import Band, readable_range
+from lnets.results.tables import Cell, better
 
 _DPI = 300
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = "osD^vPX"
 _DOTTED = 30
 _WIDTH, _HEIGHT = 3.4, 2.6
+_MOST_PANELS = 6
 _LONG = 12  # letters of a name that fits below its column
 _DARK = 0.55  # of a colour map, below which white text is read better
 _FORMATS = (".png", ".pdf")
@@ -42,6 +44,7 @@ def save_for_paper(figure: Figure, file: Path) -> Path:
         SpecError: If the file cannot be written.
     """
     try:
+        file.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context({"pdf.fonttype": 42}):
             figure.savefig(file, dpi=_DPI)
     except OSError as error:
@@ -75,12 +78,49 @@ def lines_figure(panels: Mapping[str, Sequence[tuple[str, str, Band]]], along: s
                 band.x, band.low, band.high, color=look["color"], alpha=0.2, linewidth=0
             )
         axes.set(xlabel=along, ylabel=title)
+        means, ends = (
+            [b.mean for _, _, b in lines],
+            [e for _, _, b in lines for e in (b.low, b.high)],
+        )
+        shown = readable_range(np.concatenate(means), np.concatenate(ends))
+        if shown is not None:
+            axes.set_ylim(*shown)
         style(axes)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     place: Any = "outside lower center"
     columns = 1 if max(map(len, labels)) > 24 * len(panels) else 2
     figure.legend(handles, labels, loc=place, ncols=columns, fontsize=7, frameon=False)
     figure.set_figheight(_HEIGHT + 0.16 * math.ceil(len(labels) / columns))
+    return figure
+
+
+def seeds_figure(sides: Sides) -> Figure:
+    """Each seed of two sides, a panel per metric, and the means with 95% intervals beside them.
+
+    Metrics of which large or small values are better come first, and those that are the same in
+    all trials are left out.
+
+    Raises:
+        NotFoundError: If no metric differs.
+    """
+    different = [one for one in sides.metrics if one.difference and len(_values(one)) > 1]
+    panels = sorted(different, key=lambda one: better(one.metric) is None)[:_MOST_PANELS]
+    if not panels:
+        raise NotFoundError("no metric that both sides have differs; there is nothing to draw")
+    columns = min(len(panels), 3)
+    lines = math.ceil(len(panels) / columns)
+    figure = new_figure(0.7 * _WIDTH * columns, 0.9 * _HEIGHT * lines)
+    for i, one in enumerate(panels):
+        axes: Any = figure.add_subplot(lines, columns, i + 1)
+        for pair in one.seeds.values():
+            axes.plot((0, 1), pair, color=GREY, linewidth=0.8, marker="o", markersize=3)
+        for x, color, interval in ((-0.2, COLORS[0], one.a), (1.2, COLORS[1], one.b)):
+            assert interval is not None, "both sides have it"
+            half = 0.0 if interval.high is None else interval.high - interval.mean
+            axes.errorbar(x, interval.mean, half, color=color, marker="D", markersize=4, capsize=3)
+        axes.set(ylabel=one.metric, xlim=(-0.5, 1.5))
+        axes.set_xticks((0, 1), ("A", "B"))
+        style(axes)
     return figure
 
 
@@ -146,6 +186,10 @@ def heatmap_figure(
     bar.set_label(titles[2], fontsize=8)
     bar.ax.tick_params(labelsize=7)
     return figure
+
+
+def _values(one: Compared) -> set[float | None]:
+    return {value for pair in one.seeds.values() for value in pair} - {None}
 
 
 def _dash(name: int, kind: int, kinds: int) -> int:

@@ -35,6 +35,7 @@ _STRUCTURES = (
     "SELECT DISTINCT json_structure(config)::VARCHAR FROM stored_configurations ORDER BY ALL"
 )
 _METRICS = "SELECT DISTINCT unnest(json_keys(metrics)) AS metric FROM stored ORDER BY metric"
+_QUERY_SHOWN = "\nLINE "  # from here on DuckDB shows a query, of which a person wrote a part only
 _TEXTS = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
 
 
@@ -67,9 +68,10 @@ class Database:
             chosen = self.connection.view("trials").filter(quoted)
             return chosen.project("trial_key").to_arrow_table()["trial_key"].combine_chunks()
         except (duckdb.Error, UnicodeEncodeError) as error:
+            reason = _reason(error, condition, self.columns)
             raise SpecError(
                 f"--where: not an SQL expression on the columns of trials, got {show(condition)}: "
-                f"{_reason(error, condition, self.columns)}"
+                f"{reason.partition(_QUERY_SHOWN)[0].strip()}"
             ) from None
 
 
@@ -174,12 +176,14 @@ def export(store: Store, file: Path, sql: str) -> int:
         table = pa.table([_flat(column) for column in table.columns], table.column_names)
     temporary = file.with_name(f".{file.name}.part")
     try:
-        writers[file.suffix](table, temporary)
-        temporary.replace(file)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            writers[file.suffix](table, temporary)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise SpecError(f"{file}: cannot be written: {error.strerror or error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return table.num_rows
 
 

@@ -1,18 +1,18 @@
-"""Comparison tables as a person reads them: rounded numbers, marks, and a footer."""
+"""Comparison tables as a person reads them: rounded numbers, names, marks, and a footer."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.table import Table as RichTable
-from rich.text import Text
-
 from lnets.results.records import short_commit
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
 from lnets.results.tables import Cell, Source, Table, Tests
-from lnets.specs.spec import show
+from lnets.specs.spec import many, show
+
+MADE_BY = "made by: "
+"""What a footer's last line begins with; a command follows."""
 
 _MOST_DECIMALS = 12
 _TESTS = {
@@ -22,13 +22,26 @@ _TESTS = {
 
 
 @dataclass(frozen=True)
+class Column:
+    """One column of numbers."""
+
+    place: Mapping[str, str]
+    """The values that name it, by path; none where all columns are of the same trials."""
+    metric: str
+
+    @property
+    def heading(self) -> str:
+        """What names its trials, with the paths that it comes from."""
+        return _equations(self.place)
+
+
+@dataclass(frozen=True)
 class Grid:
     """A table as it stands on a page."""
 
     rows: tuple[str, ...]
     """Headings of the columns that name the rows."""
-    columns: tuple[tuple[str, str], ...]
-    """Of the other columns: the values that name it, and the metric."""
+    columns: tuple[Column, ...]
     body: tuple[tuple[tuple[str, ...], tuple[Cell | None, ...]], ...]
     """Of each row the values that name it, and its cells."""
     common_n: int | None
@@ -37,16 +50,20 @@ class Grid:
     @classmethod
     def of(cls, table: Table) -> "Grid":
         """Lay a table out."""
-        columns = list(dict.fromkeys(_key(cell.column) for cell in table.cells))
+        places = list(dict.fromkeys(_key(cell.column) for cell in table.cells))
         rows = list(dict.fromkeys(_key(cell.row) for cell in table.cells))
         found = {(_key(cell.row), _key(cell.column), cell.metric): cell for cell in table.cells}
         numbers = {cell.interval.n for cell in table.cells}
-        places = [(column, metric) for column in columns for metric in table.layout.values]
+        columns = [(place, metric) for place in places for metric in table.layout.values]
+        names = _names(places) | _names(rows)
         return cls(
             rows=table.layout.rows,
-            columns=tuple((", ".join(_values(column)), metric) for column, metric in places),
+            columns=tuple(
+                Column(dict(zip(table.layout.columns, names[place], strict=True)), metric)
+                for place, metric in columns
+            ),
             body=tuple(
-                (_values(row), tuple(found.get((row, *place)) for place in places)) for row in rows
+                (names[row], tuple(found.get((row, *column)) for column in columns)) for row in rows
             ),
             common_n=numbers.pop() if len(numbers) == 1 else None,
         )
@@ -60,13 +77,14 @@ def rounded(interval: Interval) -> tuple[str, str | None]:
     """A mean and the half width of its interval: two digits of the latter, as many of the former.
 
     Returns:
-        Both as decimal numbers; the half width is None where there is no interval.
+        Both as decimal numbers; the half width is None where there is no interval, or all values
+        are the same.
     """
     if interval.low is None or interval.high is None:
         return f"{interval.mean:.4g}", None
+    if _alike(interval):
+        return f"{interval.mean:.6g}", None
     half = (interval.high - interval.low) / 2
-    if half <= abs(interval.mean) * 1e-12:
-        return f"{interval.mean:.6g}", "0"
     decimals = 1 - int(f"{half:.1e}".partition("e")[2])
     if decimals > _MOST_DECIMALS:
         return f"{interval.mean:.2g}", f"{half:.2g}"
@@ -79,23 +97,6 @@ def format_interval(interval: Interval) -> str:
     return mean if half is None else f"{mean} ± {half}"
 
 
-def render(table: Table, *, title: str = "") -> RichTable:
-    """The table for a terminal; of one metric, which is then named above it, a matrix."""
-    grid = Grid.of(table)
-    matrix = bool(table.layout.columns) and len(table.layout.values) == 1
-    if matrix:
-        title = ": ".join(filter(None, (title, table.layout.values[0])))
-    shown = RichTable(title=title or None, title_justify="left")
-    for path in grid.rows:
-        shown.add_column(Text(path))
-    for heading, metric in grid.columns:
-        text = heading if matrix else f"{heading}\n{metric}".strip()
-        shown.add_column(Text(text), justify="right", overflow="fold")
-    for names, cells in grid.body:
-        shown.add_row(*map(Text, names), *(_styled(grid, cell) for cell in cells))
-    return shown
-
-
 def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
     """What a reader must know of the numbers, in some lines.
 
@@ -104,77 +105,88 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
         command: What made it.
         best: What marks the best.
     """
-    seeds = [cell.interval.n for cell in table.cells]
-    lines = [
-        *_about_numbers(seeds, best),
-        *(_about(table.tests) if max(seeds, default=0) > 1 else ()),
-    ]
+    lines = _about_numbers([cell.interval for cell in table.cells], best)
+    lines += _about(table.tests, [cell.interval.n for cell in table.cells])
     if table.averaged:
         lines.append(f"cells average over {', '.join(table.averaged)}")
     if table.uneven:
         lines.append(
-            f"{_many(table.uneven, 'place')} of this table lack configurations for some seeds"
+            f"{many(table.uneven, 'place')} of this table lack configurations for some seeds"
         )
     for metric, number in table.left_out.items():
-        lines.append(f"without a finite {metric}, and left out of it: {_many(number, 'trial')}")
+        lines.append(f"without a finite {metric}, and left out of it: {many(number, 'trial')}")
+    so_far = " so far" if any(counts.missing for counts in table.sweeps) else ""
     lines += [
-        f"{winner.objective}: {place_text(winner.cell)} ({format_interval(winner.cell.interval)})"
+        f"{winner.objective}{so_far}: {place_text(winner.cell)} "
+        f"({format_interval(winner.cell.interval)})"
         for winner in table.winners
     ]
     lines += [*table.notes, *map(count_text, table.sweeps), _origin(table.source)]
-    return [*lines, f"made by: {command}"] if command else lines
+    return [*filter(None, lines), *([f"{MADE_BY}{command}"] if command else [])]
+
+
+def few_seeds(seeds: int, comparisons: int) -> str:
+    """That no test of so many seeds can find a difference, and how many seeds might."""
+    return (
+        f"{many(seeds, 'seed')} {'is' if seeds == 1 else 'are'} too few to call any difference "
+        f"significant; {seeds_needed(comparisons)} could be enough"
+    )
 
 
 def value_text(value: Any) -> str:
-    """A configuration's value, as it names a row or a column."""
+    """A configuration's value, as it stands in a specification."""
     return value if isinstance(value, str) else show(value)
+
+
+def short_text(value: Any) -> str:
+    """A configuration's value, numbers rounded to what tells configurations apart."""
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
 
 
 def place_text(cell: Cell) -> str:
     """What names a cell's row and column."""
-    return ", ".join(
-        f"{path} = {value_text(value)}" for path, value in {**cell.row, **cell.column}.items()
-    )
+    return _equations({p: short_text(value) for p, value in {**cell.row, **cell.column}.items()})
 
 
-def _about_numbers(seeds: Sequence[int], best: str) -> list[str]:
-    if not seeds:
+def _about_numbers(intervals: Sequence[Interval], best: str) -> list[str]:
+    if not intervals:
         return ["no completed trial is in this table"]
-    fewest, most = min(seeds), max(seeds)
+    numbers = [interval.n for interval in intervals]
+    fewest, most = min(numbers), max(numbers)
     if most == 1:
         return [f"one seed each (n = 1), so no interval and no test; {best} best of its metric"]
     over = f"n = {most}" if fewest == most else "n"
     kind = "t" if most < BOOTSTRAP_FROM else "bootstrap"
     if fewest < BOOTSTRAP_FROM <= most:
         kind = f"t (bootstrap where n ≥ {BOOTSTRAP_FROM})"
-    return [f"mean ± 95% {kind} interval over {over} seeds; {best} best mean of its metric"]
+    alike = ", none where all are the same" if any(map(_alike, intervals)) else ""
+    return [f"mean ± 95% {kind} interval over {over} seeds{alike}; {best} best mean of its metric"]
 
 
-def _about(tests: Tests) -> list[str]:
-    untested = f"too few seeds for a test: {_many(tests.untested, 'cell')}"
-    if tests.least_p_value is None:
-        return [untested] if tests.untested else []
+def _about(tests: Tests, numbers: Sequence[int]) -> list[str]:
+    most = max(numbers, default=0)
+    if most < 2:
+        return []
+    lines = []
     paired, unpaired = _TESTS[tests.test]
-    name = unpaired if tests.unpaired == tests.comparisons else f"{paired}, paired by seed"
-    how = f"by {name}, two-sided, after Holm over {_many(tests.comparisons, 'comparison')}"
-    least = f"with {tests.seeds} seeds p ≥ {tests.least_p_value:.2g} before Holm"
-    if tests.telling:
-        lines = [f"≈ not significantly worse than the best: p ≥ {SIGNIFICANT} {how}; {least}"]
-    else:
-        needed = seeds_needed(tests.comparisons)
-        lines = [
-            f"nothing can be significant {how}: {least}, whatever the numbers are; {needed} seeds "
-            "are needed at least"
-        ]
+    if tests.least_p_value is not None:
+        name = unpaired if tests.unpaired == tests.comparisons else f"{paired}, paired by seed"
+        how = f"{name}; Holm over {many(tests.comparisons, 'comparison')}"
+        if tests.telling:
+            lines.append(f"≈ not significantly worse than the best: p ≥ {SIGNIFICANT} ({how})")
+        else:
+            lines.append(f"{few_seeds(tests.seeds, tests.comparisons)} ({how})")
     if 0 < tests.unpaired < tests.comparisons:
-        number = _many(tests.unpaired, "comparison")
+        number = many(tests.unpaired, "comparison")
         lines.append(f"not paired, because seeds differ, but by {unpaired}: {number}")
     elif tests.unpaired:
         lines.append("not paired, because seeds differ")
     if tests.partly:
-        lines.append(f"paired by those seeds that both have: {_many(tests.partly, 'comparison')}")
+        lines.append(f"paired by those seeds that both have: {many(tests.partly, 'comparison')}")
     if tests.untested:
-        lines.append(untested)
+        lines.append(f"too few seeds for a test: {many(tests.untested, 'cell')}")
+    if 1 in numbers:
+        lines.append("one seed alone (n=1) is not called the best of cells that have more")
     return lines
 
 
@@ -210,8 +222,10 @@ def count_text(counts: Counts) -> str:
     return f"{name}: {', '.join(parts)}"
 
 
-def _many(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _alike(interval: Interval) -> bool:
+    """Whether all of several values are the same, but for rounding."""
+    low, high = interval.low, interval.high
+    return low is not None and high is not None and high - low <= abs(interval.mean) * 2e-12
 
 
 def _decimal(number: float, decimals: int) -> str:
@@ -223,15 +237,17 @@ def _key(place: Mapping[str, Any]) -> str:
     return json.dumps(dict(place))
 
 
-def _values(key: str) -> tuple[str, ...]:
-    return tuple(map(value_text, json.loads(key).values()))
+def _names(keys: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The values of some places; all digits of numbers where fewer do not tell places apart."""
+    places = {key: json.loads(key).values() for key in keys}
+    short = {key: tuple(map(short_text, values)) for key, values in places.items()}
+    if len(set(short.values())) == len(short):
+        return short
+    return {key: tuple(map(value_text, values)) for key, values in places.items()}
 
 
-def _styled(grid: Grid, cell: Cell | None) -> Text:
-    if cell is None:
-        return Text("–")
-    text = f"{format_interval(cell.interval)}{grid.suffix(cell)} {mark(cell) or ' '}"
-    return Text(text, style="bold" if cell.best else "")
+def _equations(place: Mapping[str, str]) -> str:
+    return ", ".join(f"{path} = {text}" for path, text in place.items())
 
 
 def mark(cell: Cell) -> str:

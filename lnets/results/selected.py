@@ -91,6 +91,8 @@ class Selected:
     ) -> tuple[float, dict[str, Any]] | None:
         """The best mean over seeds of a sweep, and the configuration that has it.
 
+        One seed alone is the best of others only where none of them has more.
+
         Args:
             sweep: Its number.
             metric: What is compared.
@@ -106,7 +108,8 @@ class Selected:
             f"SELECT mean, config FROM (SELECT config_key, favg({column}) AS mean, "
             "any_value(configuration) AS configuration FROM selected "
             f"WHERE of = ? AND status = 'completed' AND isfinite({column}) "
-            "GROUP BY config_key ORDER BY ? * mean DESC, config_key LIMIT 1) "
+            "GROUP BY config_key "
+            "ORDER BY count(DISTINCT seed) = 1, ? * mean DESC, config_key LIMIT 1) "
             "JOIN configurations USING (configuration)",
             [sweep, sign],
         ).fetchall()

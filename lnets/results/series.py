@@ -1,7 +1,7 @@
 """What is drawn as lines with bands: learning curves over seeds, and accuracy by perturbation."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from lnets.results.kinds import epsilon_of
 from lnets.results.query import Database
 
 _MOST_POINTS = 200
+_REACH = 0.5
 _CLEAN = "clean_accuracy"
 _AT = "_accuracy@"
 # Trials of one seed are averaged first, as in tables.
@@ -94,6 +95,33 @@ def accuracy_by_epsilon(group: Group) -> dict[str, Band]:
             metrics[0.0] = _CLEAN
         bands[kind] = _band_of(group, dict(sorted(metrics.items())))
     return bands
+
+
+def readable_range(
+    values: Iterable[float], ends: Iterable[float], *, log: bool = False
+) -> tuple[float, float] | None:
+    """An axis that is not flattened by wide intervals, as two seeds often have.
+
+    Args:
+        values: What is to be read, finite; positive if `log`.
+        ends: Of intervals around them; NaN where there are none.
+        log: Whether the axis is logarithmic.
+
+    Returns:
+        From where to where, half as far again as the values at most on each side (logarithms if
+        `log`); None where the intervals reach no farther.
+    """
+    inner, outer = np.array(list(values)), np.array(list(ends))
+    outer = outer[np.isfinite(outer)]
+    if not len(inner) or not len(outer):
+        return None
+    if log:
+        inner, outer = np.log10(inner), np.log10(np.maximum(outer, np.finfo(float).tiny))
+    reach = _REACH * (inner.max() - inner.min())
+    low, high = inner.min() - reach, inner.max() + reach
+    if reach == 0 or (low <= outer.min() and outer.max() <= high):
+        return None
+    return float(max(low, outer.min())), float(min(high, outer.max()))
 
 
 def norm_of(group: Group) -> str:

@@ -37,7 +37,8 @@ class Cell:
     metric: str
     interval: Interval
     best: bool = False
-    """Whether its mean is the best of the metric in the whole table."""
+    """Whether its mean is the best of the metric in the whole table. One of a single seed is not,
+    where others have more."""
     as_good: bool = False
     """Whether it is another than the best, and a test that could have found it significantly worse
     does not."""
@@ -233,13 +234,19 @@ def _cells(
 
 
 def _with_best(cells: Sequence[Cell], signs: Mapping[str, Sign]) -> list[Cell]:
+    """Mark the best of each metric; a single seed is no match for means of several."""
+    several = {cell.metric for cell in cells if cell.interval.n > 1}
     best: dict[str, float] = {}
     for cell in cells:
-        if cell.metric in signs:
+        if cell.metric in signs and (cell.interval.n > 1 or cell.metric not in several):
             value = signs[cell.metric] * cell.interval.mean
             best[cell.metric] = max(best.get(cell.metric, value), value)
     return [
-        replace(cell, best=signs.get(cell.metric, 1) * cell.interval.mean == best.get(cell.metric))
+        replace(
+            cell,
+            best=signs.get(cell.metric, 1) * cell.interval.mean == best.get(cell.metric)
+            and (cell.interval.n > 1 or cell.metric not in several),
+        )
         for cell in cells
     ]
 

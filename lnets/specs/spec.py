@@ -80,6 +80,11 @@ def show(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 
+def many(number: int, noun: str) -> str:
+    """How many there are of something."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 @dataclass(frozen=True)
 class Matching:
     """Annotation of text that must match a pattern."""

@@ -40,6 +40,17 @@ def sweep_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", "_", text)[:64].lstrip("_-") or "experiment"
 
 
+CustomResource = Annotated[
+    str,
+    Matching(
+        r"(?!(CPU|GPU|memory|object_store_memory)$)[A-Za-z][\w.-]{0,99}",
+        "must be the name of a custom resource, at most 100 letters, digits, `_`, `.` and `-`; "
+        "`resources.cpu`, `resources.gpu` and `resources.memory` ask for Ray's own",
+    ),
+]
+Amount = Annotated[float, Field(gt=0, le=1e6)]
+
+
 class ResourcesSpec(Spec):
     """What one running trial takes of a machine."""
 
@@ -68,7 +79,19 @@ class ResourcesSpec(Spec):
     """Whether networks are compiled before they are trained: seconds once per group, and worth it
     where launching operations costs more than they do, as on a GPU. `docs/speed.md` has figures."""
     memory: float | None = Field(None, gt=0)
-    """GiB that trials trained together may take, by an estimate; null sets no bound."""
+    """GiB that trials trained together may take, by an estimate, and that Ray keeps free for them;
+    of each worker. Null sets no bound."""
+    custom: dict[CustomResource, Amount] = Field(default_factory=dict, max_length=16)
+    """Amounts of Ray's custom resources, by the names that its machines were started with; of each
+    worker."""
+    time_budget: float | None = Field(None, gt=0)
+    """Seconds after which a submission starts no further trial; those that run are finished, and
+    submitting again goes on. Null sets no bound."""
+    max_failures: int = Field(2, ge=0, le=1000)
+    """How often trials begin again after their worker has died; they go on from their checkpoint
+    where they have one. A trial that raises an error itself is not repeated."""
+    backoff: float = Field(1.0, ge=0, le=3600)
+    """Seconds before they begin again, twice as long after each further death."""
 
     @model_validator(mode="after")
     def _workers_have_whole_gpus(self) -> Self:

@@ -21,7 +21,7 @@ from lnets.specs.load import load_experiment, load_sweep
 from lnets.specs.metrics import KNOWN, find_metric
 from lnets.specs.overrides import paths_in
 from lnets.specs.search import ObjectiveSpec
-from lnets.specs.spec import nearest
+from lnets.specs.spec import nearest, show
 from lnets.specs.sweep import TableSpec
 from lnets.sweep.overview import find_sweep, is_file, submissions
 from lnets.sweep.plan import make_plan
@@ -52,13 +52,15 @@ def table_of(
         test: By which cells are compared with the best.
 
     Raises:
-        NotFoundError: If the store has no such sweep.
+        NotFoundError: If the store has no such sweep, or no trial of them fulfils `where`.
         SpecError: If a metric or path does not exist, or `where` is no such expression.
     """
     found = [find_sweep(store, name) for name in named]
     sweeps = [trials for trials, _ in found]
     specs = [spec for _, spec in found]
     selected = Selected.of(connect(store), sweeps)
+    if where is not None:
+        keys_where(selected.database, where, sweeps)
     layout = layout_of(selected, specs, rows=rows, columns=columns, values=values)
     metrics = selected.metrics() if kind else ()
     objectives = objectives_of(specs[0])
@@ -110,7 +112,12 @@ def layout_of(
 
 
 def compare_of(
-    store: Store, named: Sequence[str], where: Sequence[str], test: Test = "wilcoxon"
+    store: Store,
+    named: Sequence[str],
+    where: Sequence[str],
+    *,
+    values: str | None = None,
+    test: Test = "wilcoxon",
 ) -> Sides:
     """Compare two sets of trials.
 
@@ -118,11 +125,13 @@ def compare_of(
         store: Where results are.
         named: Sweeps by name, id or file; configurations by how their keys begin.
         where: SQL expressions on the columns of `trials`, each of which is a side.
+        values: Metrics, separated by commas; None: all.
         test: Of ranks or of the values themselves.
 
     Raises:
-        NotFoundError: If there is no such sweep or configuration.
-        SpecError: If there are not two sides, or a side has no completed trial.
+        NotFoundError: If there is no such sweep or configuration, or no such trial.
+        SpecError: If there are not two sides, a side has no completed trial, or a metric does not
+            exist.
     """
     if len(named) + len(where) != 2:
         got = [*named, *where]
@@ -134,12 +143,41 @@ def compare_of(
     found = [_side(store, database, name) for name in named]
     sides = [side for side, _ in found]
     for condition in where:
-        keys = database.keys_where(condition).to_pylist()
+        keys = keys_where(database, condition)
         sides.append(SweepTrials("", condition, tuple(sorted(keys))))
     specs = [spec for _, spec in found if spec is not None]
     spec = differing(*specs) if len(specs) == 2 else {}
     names = names_of_needs([*sides, *_sweeps_with(store, sides)])
-    return compare(database, *sides, spec=spec, names=names, test=test)
+    metrics = _parts(values) or ()
+    return compare(database, *sides, spec=spec, names=names, metrics=metrics, test=test)
+
+
+def keys_where(
+    database: Database, condition: str, sweeps: Sequence[SweepTrials] | None = None
+) -> set[str]:
+    """Keys of the trials for which an SQL expression on the columns of `trials` holds.
+
+    Args:
+        database: A store.
+        condition: The expression.
+        sweeps: Of which there must be one at least; None: of the store.
+
+    Raises:
+        NotFoundError: If there is none.
+        SpecError: If it is no such expression.
+    """
+    found = set(database.keys_where(condition).to_pylist())
+    if sweeps is None:
+        among, there = "the store", found
+    else:
+        among = ", ".join(f"`{sweep.name}`" for sweep in sweeps)
+        there = found.intersection(key for sweep in sweeps for key in sweep.trial_keys)
+    if not there:
+        raise NotFoundError(
+            f"--where: no trial of {among} fulfils {show(condition)}; `lnets-sweep query` shows "
+            "what there is"
+        )
+    return there
 
 
 def diff_of(folder: Path, a: str, b: str) -> dict[str, tuple[Any, Any]]:

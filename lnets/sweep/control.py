@@ -7,10 +7,10 @@ from lnets.results.live import Request, ask, heartbeats
 from lnets.results.log import LogLine, log_lines
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
-from lnets.specs.search import OptunaSpec
 from lnets.sweep.handover import Again
 from lnets.sweep.overview import find_submission
 from lnets.sweep.plan import Plan
+from lnets.sweep.search import depends_on_results
 
 _LOOK_SECONDS = 0.3
 _PATIENCE_SECONDS = 20
@@ -43,17 +43,17 @@ def end(store: Store, named: str, request: Request, *, patient: bool = False) ->
 
 
 def retried(store: Store, plan: Plan, again: Again) -> frozenset[str] | None:
-    """Keys of the trials of a plan that ended without a result; None of a search.
+    """Keys of the trials of a plan that ended without a result; None of a search or a scheduler.
 
-    A search tries what has failed again by itself before it goes on, because what it asks for
-    next depends on it.
+    These try what has failed again by themselves before they go on, because what they ask for next
+    depends on it.
 
     Args:
         store: Where results are.
         plan: The trials.
         again: Which of them.
     """
-    if isinstance(plan.sweep.algorithm, OptunaSpec):
+    if depends_on_results(plan.sweep):
         return None
     rows = trials_that_count(store, [trial.trial_key for trial in plan.everything])
     return frozenset(key for key, row in rows.items() if row["status"] in again.split(" or "))

@@ -8,6 +8,7 @@ import platform
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -109,7 +110,8 @@ def submit(
     with log, _writer(store, live, progress, asked, publish):
         _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
-        runner.run(_handed_out(schedule, asked, live.driver), schedule)
+        budget = plan.sweep.resources.time_budget
+        runner.run(_handed_out(schedule, asked, live.driver, budget), schedule)
     if schedule.not_kept is not None:
         raise StoreError(
             f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "
@@ -181,10 +183,15 @@ def _writer(
 
 
 def _handed_out(
-    groups: Iterator[Group | None], asked: _Asked, driver: str
+    groups: Iterator[Group | None], asked: _Asked, driver: str, budget: float | None
 ) -> Iterator[Group | None]:
-    """Groups as long as the driver may go on."""
+    """Groups as long as the driver may go on: until it is asked not to, or its seconds are over."""
+    begun = time.monotonic()
     for group in groups:
+        spent = budget is not None and time.monotonic() - begun >= budget
+        if spent and not asked.to_stop.is_set():
+            asked.to_stop.set()
+            _log.warning("the time budget of %g s is spent: no further trial starts", budget)
         if asked.to_end.is_set():
             raise KeyboardInterrupt
         if asked.to_stop.is_set():

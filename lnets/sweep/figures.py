@@ -1,14 +1,19 @@
 """Drawing trials of a store."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lnets.errors import NotFoundError
-from lnets.results.plots import KEY_DIGITS, draw_trial, trials_to_draw
+from lnets.results.groups import configurations
+from lnets.results.plots import KEY_DIGITS, DrawnTrial, draw_trial, trials_to_draw
+from lnets.results.query import connect
+from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
 from lnets.sweep.overview import find_sweep
+
+_LONGEST = 100
 
 
 def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
@@ -17,7 +22,8 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
     Args:
         store: Where they are.
         named: Name, id or file of a sweep, or a trial key or its first digits, 12 at least.
-        out: Where pictures go, in a folder per trial; None puts them into the trials' own folders.
+        out: Where pictures go, in a folder per trial that is named after its configuration, seed
+            and key; None puts them into the trials' own folders.
 
     Returns:
         The files, as they are written.
@@ -30,9 +36,10 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
         raise NotFoundError(
             f"{store.root}: no trial of `{named}` has finished; submit it, then draw it."
         )
+    labels = {} if out is None else _labels(store, named)
     for trial in trials:
         folder = store.artifacts(trial.trial_key)
-        pictures = folder / FIGURES if out is None else out / trial.trial_key[:KEY_DIGITS]
+        pictures = folder / FIGURES if out is None else out / _folder_name(trial, labels)
         yield from draw_trial(trial, folder, pictures)
 
 
@@ -46,9 +53,31 @@ def keys_of(store: Store, named: str) -> Sequence[str]:
     Raises:
         NotFoundError: If the store has no such sweep or trial.
     """
-    if re.fullmatch(rf"[0-9a-f]{{{KEY_DIGITS},64}}", named):
-        known = store.table("trials", ["trial_key"])["trial_key"].unique().to_pylist()
-        found = [key for key in known if key.startswith(named)]
-        if found:
-            return found
-    return find_sweep(store, named)[0].trial_keys
+    return _trials_named(store, named) or find_sweep(store, named)[0].trial_keys
+
+
+def _trials_named(store: Store, named: str) -> Sequence[str]:
+    if not re.fullmatch(rf"[0-9a-f]{{{KEY_DIGITS},64}}", named):
+        return ()
+    known = store.table("trials", ["trial_key"])["trial_key"].unique().to_pylist()
+    return [key for key in known if key.startswith(named)]
+
+
+def _labels(store: Store, named: str) -> dict[str, str]:
+    """Of each trial of a sweep what tells its configuration from the others."""
+    if _trials_named(store, named):
+        return {}
+    sweep, spec = find_sweep(store, named)
+    selected = Selected.of(connect(store), [sweep])
+    groups = configurations(selected, list(spec["search"]), spec["table"]["rows"])
+    return {
+        trial.trial_key: group.label
+        for group in groups
+        for trial in group.trials
+        if len(groups) > 1
+    }
+
+
+def _folder_name(trial: DrawnTrial, labels: Mapping[str, str]) -> str:
+    parts = (labels.get(trial.trial_key), f"seed={trial.seed}", trial.trial_key[:KEY_DIGITS])
+    return re.sub(r"[^\w.=-]+", "_", "_".join(part[-_LONGEST:] for part in parts if part))

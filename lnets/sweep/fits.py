@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 
 from lnets.specs.sweep import ResourcesSpec
 
-_KINDS = ("CPU", "GPU")
+_GIB = 2**30
+
+
+def taken(resources: ResourcesSpec) -> dict[str, float]:
+    """What each process of a group takes, by Ray's names; memory is in bytes."""
+    memory = None if resources.memory is None else int(resources.memory * _GIB)
+    amounts = {"CPU": resources.cpu, "GPU": resources.gpu, "memory": memory, **resources.custom}
+    return {kind: amount for kind, amount in amounts.items() if amount}
 
 
 def fitting(resources: ResourcesSpec, machines: Sequence[Mapping[str, float]]) -> int:
@@ -15,7 +22,7 @@ def fitting(resources: ResourcesSpec, machines: Sequence[Mapping[str, float]]) -
         resources: What one group takes.
         machines: What each machine has in all, by Ray's names.
     """
-    each = _each(resources)
+    each = taken(resources)
     processes = sum(
         min(int(machine.get(kind, 0) / amount) for kind, amount in each.items())
         for machine in machines
@@ -35,25 +42,29 @@ def misfit(
     """
     if fitting(resources, machines):
         return None
-    each, workers = _each(resources), resources.workers
+    each, workers = taken(resources), resources.workers
     lacking = [
         kind
         for kind, amount in each.items()
         if sum(int(machine.get(kind, 0) / amount) for machine in machines) < workers
     ] or list(each)
-    asked = " and ".join(f"{workers * each[kind]:g} {kind}" for kind in lacking)
-    lower = " or ".join(f"`resources.{kind.lower()}`" for kind in lacking)
+    asked = " and ".join(_show(kind, workers * each[kind]) for kind in lacking)
+    lower = " or ".join(f"`resources.{_field(kind)}`" for kind in lacking)
     lower += " or `resources.workers`" if workers > 1 else ""
     if len(machines) == 1:
-        has = " and ".join(f"{machines[0].get(kind, 0):g}" for kind in lacking)
+        has = " and ".join(_show(kind, machines[0].get(kind, 0)) for kind in lacking)
         return f"One trial takes {asked}, but {where} has {has}; lower {lower}"
     kinds = Counter(
-        ", ".join(f"{machine.get(kind, 0):g} {kind}" for kind in _KINDS) for machine in machines
+        ", ".join(_show(kind, machine.get(kind, 0)) for kind in {"CPU": 0, "GPU": 0, **each})
+        for machine in machines
     )
     has = "; ".join(f"{number} × ({what})" for what, number in kinds.items())
     return f"One trial takes {asked}, but {where} has {has or 'no machine'}; lower {lower}"
 
 
-def _each(resources: ResourcesSpec) -> dict[str, float]:
-    amounts = zip(_KINDS, (resources.cpu, resources.gpu), strict=True)
-    return {kind: amount for kind, amount in amounts if amount}
+def _show(kind: str, amount: float) -> str:
+    return f"{amount / _GIB:.3g} GiB memory" if kind == "memory" else f"{amount:g} {kind}"
+
+
+def _field(kind: str) -> str:
+    return kind.lower() if kind in ("CPU", "GPU", "memory") else f"custom.{kind}"

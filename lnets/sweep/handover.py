@@ -99,8 +99,11 @@ class SweepJob:
     @classmethod
     def of(cls, details: Any) -> "SweepJob | None":
         """Read off what Ray tells of a job; None of one that is no sweep."""
-        told = {name: (details.metadata or {}).get(f"{_METADATA}{name}") for name in _TOLD}
-        if None in told.values():
+        given = details.metadata or {}
+        told = {
+            name: given[f"{_METADATA}{name}"] for name in _TOLD if f"{_METADATA}{name}" in given
+        }
+        if len(told) < len(_TOLD):
             return None
         state = details.status.value.lower()
         return cls(
@@ -154,5 +157,5 @@ def job_environment(job: str, commit: str | None) -> dict[str, str]:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_JOB_STOP_WAIT_TIME_S": str(_SECONDS_TO_END),
     }
-    data = os.environ.get("LNETS_DATA")
-    return variables | ({"LNETS_DATA": data} if data else {})
+    data = os.environ.get("LNETS_DATA", "")
+    return variables | ({"LNETS_DATA": data} if Path(data).is_absolute() else {})

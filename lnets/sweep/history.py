@@ -13,7 +13,7 @@ from lnets.results.lineage import keys_in
 from lnets.results.live import heartbeats
 from lnets.results.query import connect
 from lnets.results.records import Ended, SweepTrials
-from lnets.results.rendering import value_text
+from lnets.results.rendering import short_text
 from lnets.results.selected import Counts, Selected, names_of_needs, with_names
 from lnets.results.store import Store
 from lnets.results.views import at_path
@@ -64,7 +64,7 @@ def brief(row: dict[str, Any]) -> dict[str, str]:
     """A row of `sweep_rows` as it fits on a terminal."""
     best = row["best"]
     values = (
-        ", ".join(value_text(value) for value in best["configuration"].values()) if best else ""
+        ", ".join(short_text(value) for value in best["configuration"].values()) if best else ""
     )
     states = ("diverged", "failed", "blocked", "stopped", "missing")
     others = [f"{row[state]} {state}" for state in states if row[state]]

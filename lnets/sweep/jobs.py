@@ -17,7 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lnets.errors import ClusterError
 from lnets.specs.sweep import ResourcesSpec
-from lnets.sweep.fits import misfit
+from lnets.sweep.fits import misfit, taken
 from lnets.sweep.handover import STOPPED, SweepJob
 from lnets.sweep.tokens import ensure_token
 
@@ -133,7 +133,8 @@ class Jobs:
 
     def _refused(self, error: Exception) -> ClusterError:
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        return ClusterError(f"{self._address}: {lines[0]} {lines[-1] if len(lines) > 1 else ''}")
+        reason = lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
+        return ClusterError(f"{self._address}: {reason}")
 
 
 def _client(address: str, token: str | None) -> "JobSubmissionClient":
@@ -198,7 +199,7 @@ def check_machines(resources: ResourcesSpec, shared: Path | None, *, wait: bool)
         raise ClusterError(f"{reason}{hint}.")
     if reason is not None:
         _log.warning("%s; waiting for it", reason.partition(";")[0])
-        group = placement_group([{"CPU": resources.cpu, "GPU": resources.gpu}] * resources.workers)
+        group = placement_group([taken(resources)] * resources.workers)
         ray.get(group.ready())
         remove_placement_group(group)
     if shared is not None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lnets.errors import ClusterError
 from lnets.results.query import connect
@@ -20,6 +20,7 @@ from lnets.results.store import Store
 from lnets.results.tables import Table, make_table, trials_that_count
 from lnets.specs.experiment import TrainingSpec
 from lnets.specs.identity import resolved_json
+from lnets.specs.spec import many
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.answers import objectives_of
 from lnets.sweep.display import Display
@@ -29,6 +30,9 @@ from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
 from lnets.sweep.search import Search, depends_on_results, plan_so_far
+
+if TYPE_CHECKING:
+    from lnets.sweep.ray_runner import RayRunner
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,9 @@ def submit_here(
     store.commit()
     search = Search(plan.sweep, store) if depends_on_results(plan.sweep) else None
     plan = plan_so_far(plan.sweep, store) if search else plan
-    to_run = missing(plan, store.ended(), chosen)
-    progress = Progress.of(plan, len(plan.everything) - len(to_run))
+    left = missing(plan, store.ended())
+    to_run = left if chosen is None else missing(plan, store.ended(), chosen)
+    progress = Progress.of(plan, len(plan.everything) - len(left))
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
@@ -78,19 +83,23 @@ def submit_here(
             _say(f"{plan.sweep.name}: no trial has failed; nothing to run again.")
         else:
             _say(
-                f"{plan.sweep.name}: all {len(plan.trials)} trials are in {folder}; nothing to run."
+                f"{plan.sweep.name}: nothing to run, {many(len(plan.trials), 'trial')} done; "
+                f"results are in {folder}"
             )
             submit(plan, store, InProcessRunner(), progress, search=search)
     if search:
         plan = plan_so_far(plan.sweep, store)
         for line in search.summary():
             _say(line)
-    table = make_table(
+    return _table(plan, store), progress
+
+
+def _table(plan: Plan, store: Store) -> Table:
+    return make_table(
         Selected.of(connect(store), [plan.as_trials()]),
         plan.sweep.table_layout(),
         objectives=objectives_of(json.loads(resolved_json(plan.sweep, plan.needs))),
     )
-    return table, progress
 
 
 def run_here(sweep: SweepSpec, folder: Path) -> dict[str, Any]:
@@ -123,16 +132,8 @@ def _run(
         if runner == "in-process":
             _check_in_process(plan)
         else:
-            from lnets.sweep.ray_runner import RayRunner
-
-            _say("starting Ray …" if cluster is None else "joining the cluster …")
-            shared = None if cluster is None else store.root
-            wait = cluster is not None and cluster.wait
-            on_ray = RayRunner(plan.sweep.resources, shared, wait=wait)
-            executing = stack.enter_context(on_ray)
-            dashboard, publish = on_ray.dashboard, on_ray.publish
-            if dashboard and cluster is None:
-                _say(f"Ray dashboard: {dashboard}{_login()}")
+            on_ray = stack.enter_context(_on_ray(plan, store, cluster))
+            executing, dashboard, publish = on_ray, on_ray.dashboard, on_ray.publish
         # Ray sets a signal handler of its own when it starts, so ours comes after.
         interrupted = stack.enter_context(_interruptible(_how_to_resume(plan, store, cluster)))
         if cluster is None:  # in a job the log says the same, line by line
@@ -149,6 +150,20 @@ def _run(
             chosen,
             publish,
         )
+
+
+@contextlib.contextmanager
+def _on_ray(plan: Plan, store: Store, cluster: ClusterRun | None) -> Iterator["RayRunner"]:
+    """A runner on a Ray, for the time of the block."""
+    from lnets.sweep.ray_runner import RayRunner
+
+    _say("starting Ray …" if cluster is None else "joining the cluster …")
+    shared = None if cluster is None else store.root
+    wait = cluster is not None and cluster.wait
+    with RayRunner(plan.sweep.resources, shared, wait=wait) as runner:
+        if runner.dashboard and cluster is None:
+            _say(f"Ray dashboard: {runner.dashboard}{_login()}")
+        yield runner
 
 
 def _how_to_resume(plan: Plan, store: Store, cluster: ClusterRun | None) -> str:

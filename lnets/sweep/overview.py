@@ -18,7 +18,7 @@ from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.specs.identity import resolved_json, sweep_id, sweep_of
 from lnets.specs.load import load_sweep
-from lnets.specs.spec import nearest
+from lnets.specs.spec import many, nearest
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.plan import make_plan
 from lnets.sweep.search import plan_so_far, still_to_ask
@@ -83,7 +83,9 @@ class Status:
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")
         elif counts.missing or counts.failed or counts.blocked:
-            lines.append("  no driver is at work on it; submit the sweep again to run the rest")
+            lines.append(
+                f"  no driver is at work on it; `lnets-sweep resume {counts.name}` goes on"
+            )
         lines += [f"  {failure}" for failure in self.failures]
         return "\n".join(lines)
 
@@ -201,7 +203,9 @@ def _status(
         if trial["status"] == "failed"
     ]
     reasons = Counter(trial["error"] for trial in rows if trial["status"] == "blocked")
-    failures += [f"blocked: {number} trials: {reason}" for reason, number in reasons.items()]
+    failures += [
+        f"blocked: {many(number, 'trial')}: {reason}" for reason, number in reasons.items()
+    ]
     return Status(counts, when(row), row["commit"], driver, needs, tuple(failures))
 
 

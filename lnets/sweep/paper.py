@@ -27,7 +27,7 @@ from lnets.results.tables import make_table
 from lnets.specs.figures import LANDSCAPES
 from lnets.specs.spec import nearest
 from lnets.specs.sweep import TableSpec
-from lnets.sweep.answers import layout_of, objectives_of
+from lnets.sweep.answers import keys_where, layout_of, objectives_of
 from lnets.sweep.figures import keys_of
 from lnets.sweep.importances import LEAST_CONFIGURATIONS, importances
 from lnets.sweep.overview import find_sweep
@@ -106,7 +106,7 @@ class _Source:
         sweep, self.spec = find_sweep(store, named)
         database = connect(store)
         if where is not None:
-            kept = set(database.keys_where(where).to_pylist())
+            kept = keys_where(database, where, [sweep])
             keys = tuple(key for key in sweep.trial_keys if key in kept)
             sweep = SweepTrials(sweep.sweep_id, sweep.name, keys, sweep.needs)
         self.selected = Selected.of(database, [sweep])
@@ -199,7 +199,7 @@ def _heatmap(source: _Source, rows: str | None, columns: str | None, values: str
     return heatmap_figure(
         [cells for _, cells in grid.body],
         [", ".join(names) for names, _ in grid.body],
-        [heading for heading, _ in grid.columns],
+        [", ".join(column.place.values()) for column in grid.columns],
         titles=(",\n".join(layout.rows), ", ".join(layout.columns), metric),
     )
 

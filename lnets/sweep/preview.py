@@ -12,6 +12,7 @@ from lnets.errors import NotFoundError
 from lnets.results.query import mean_train_seconds
 from lnets.results.records import Ended
 from lnets.results.store import Store
+from lnets.specs.spec import many
 from lnets.sweep.driver import missing
 from lnets.sweep.grouping import make_groups, why_alone
 from lnets.sweep.overview import Need
@@ -59,8 +60,8 @@ class Preview:
     def to_text(self) -> str:
         """For a person."""
         lines = [
-            f"{self.name} ({self.sweep_id}): {self.configurations} configurations × {self.seeds} "
-            f"seeds = {self.trials} trials",
+            f"{self.name} ({self.sweep_id}): {many(self.configurations, 'configuration')} × "
+            f"{many(self.seeds, 'seed')} = {many(self.trials, 'trial')}",
             *(
                 f"needs {name}: trial {need.trial_key[:12]}, {_STATES[need.status]}"
                 for name, need in self.needs.items()
@@ -71,7 +72,9 @@ class Preview:
             lines.append(f"training time of these: {_duration(self.expected_train_seconds)}")
             lines.append(f"groups, each trained at once: {self.groups}")
         if self.to_come:
-            lines.append(f"proposed as results come in: up to {self.to_come} configurations")
+            lines.append(
+                f"proposed as results come in: up to {many(self.to_come, 'configuration')}"
+            )
         lines += [f"one by one: {reason}" for reason in self.alone]
         lines += [f"  {label}" for label in self.to_run]
         lines += [

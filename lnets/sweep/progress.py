@@ -186,13 +186,6 @@ class Watcher:
             _log.info("left for another time: %s", label, extra={"trial_key": key})
         self._changed()
 
-    def retried(self, group: Group, reason: str) -> None:
-        """A worker has died with a group, which will start again."""
-        self._progress.retry(group, reason)
-        key = group.jobs[0].trial_key
-        _log.warning("%s", self._progress.last_error, extra={"trial_key": key})
-        self._changed()
-
     def _tell(self, result: Result, label: str) -> None:
         """Note in the log how a trial ended."""
         value = result.metrics.get(self._progress.objective)

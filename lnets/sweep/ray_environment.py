@@ -26,7 +26,8 @@ os.environ.update(
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
     }
 )
-if JOB not in os.environ:  # every socket on the loopback interface; a cluster's machines talk
+# A Ray of this machine stays on the loopback interface; a cluster's machines talk to each other.
+if JOB not in os.environ:
     os.environ |= {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "GLOO_SOCKET_IFNAME": _LOOPBACK,

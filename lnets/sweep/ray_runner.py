@@ -23,13 +23,11 @@ from lnets.errors import ClusterError, LnetsError, TrialError
 from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.deaths import last_death
-from lnets.sweep.fits import fitting
+from lnets.sweep.fits import fitting, taken
 from lnets.sweep.jobs import check_machines, machines, which_ray
 from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.readings import Reading
 from lnets.sweep.runner import Listener, execute, train_here
-
-_MAX_WORKER_DEATHS = 2
 
 
 class TrialWorker(Trainable):
@@ -42,7 +40,7 @@ class TrialWorker(Trainable):
             # Ray Train places the workers that this one waits for; Tune wants a byte at least, and
             # does not know how many fit.
             return tune.PlacementGroupFactory([{"memory": 1}])
-        return tune.PlacementGroupFactory([{"CPU": config["cpu"], "GPU": config["gpu"]}])
+        return tune.PlacementGroupFactory([config["each"]])
 
     def setup(self, config: dict[str, Any]) -> None:
         """Take a group."""
@@ -64,15 +62,15 @@ class TrialWorker(Trainable):
         """Let several processes train one trial."""
         from ray.train.torch import TorchTrainer  # imports torch, which the driver does not need
 
-        cpu, gpu, workers = (self._config[name] for name in ("cpu", "gpu", "workers"))
+        each, workers = self._config["each"], self._config["workers"]
         group = group.model_copy(update={"jobs": tuple(jobs)})
         trainer = TorchTrainer(
             _train_share,
             train_loop_config={"group": group.model_dump_json()},
             scaling_config=train.ScalingConfig(
                 num_workers=workers,
-                use_gpu=gpu > 0,
-                resources_per_worker={"CPU": cpu, "GPU": gpu},
+                use_gpu="GPU" in each,
+                resources_per_worker=each,
             ),
             run_config=train.RunConfig(storage_path=self._config["folder"], name=self.trial_id),
         )
@@ -189,7 +187,6 @@ class RayRunner:
                     storage_path=folder,
                     name="sweep",
                     verbose=0,
-                    failure_config=tune.FailureConfig(max_failures=_MAX_WORKER_DEATHS),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                     callbacks=[_Bridge(listener)],
                 ),
@@ -242,13 +239,13 @@ class _Feed(_NotRestored, Searcher):
     ) -> None:
         super().__init__()
         self._groups = groups
-        self._needs = resources.model_dump(include={"cpu", "gpu", "workers"}) | {"folder": folder}
+        self._takes = {"each": taken(resources), "workers": resources.workers, "folder": folder}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         group = next(self._groups, Searcher.FINISHED)
         if not isinstance(group, Group):
             return group  # None: Tune asks again
-        return {"group": group.model_dump_json(), **self._needs}
+        return {"group": group.model_dump_json(), **self._takes}
 
     def on_trial_complete(self, trial_id: str, *_: Any, **__: Any) -> None:
         """Nothing: the listener hears how groups end."""
@@ -280,9 +277,6 @@ class _Bridge(_NotRestored, tune.Callback):
 
     def on_trial_error(self, *, trial: Trial, **_: Any) -> None:
         self._listener.lost(_group(trial), last_death(trial.error_file))
-
-    def on_trial_recover(self, *, trial: Trial, **_: Any) -> None:
-        self._listener.retried(_group(trial), last_death(trial.error_file))
 
     def _name_task(self, trial: Trial, label: str) -> None:
         """Show the trial's name in the dashboard, where a reused actor keeps its first one."""

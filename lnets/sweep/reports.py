@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +11,22 @@ import yaml
 
 from lnets.errors import SpecError
 from lnets.results.files import write_atomically
-from lnets.results.formats import to_text
+from lnets.results.formats import html_table
 from lnets.results.groups import Group, best_first, configurations
 from lnets.results.kinds import Kind, ready_made, values_of
 from lnets.results.live import heartbeats
 from lnets.results.query import connect
 from lnets.results.records import SweepTrials, last_exception
-from lnets.results.rendering import count_text, format_interval, value_text
+from lnets.results.rendering import count_text, footer, format_interval, value_text
 from lnets.results.report import Failure, Report, to_html
 from lnets.results.report.answer import answer
 from lnets.results.report.images import trial_images
-from lnets.results.report.picture import many
 from lnets.results.report.sections import Objectives, sections
 from lnets.results.selected import Selected
 from lnets.results.store import Store
-from lnets.results.tables import Table, make_table, trials_that_count
+from lnets.results.tables import Source, Table, make_table, trials_that_count
 from lnets.specs.search import ObjectiveSpec
+from lnets.specs.spec import many
 from lnets.specs.sweep import TableSpec
 from lnets.sweep.answers import layout_of, objectives_of
 from lnets.sweep.history import duration
@@ -106,12 +107,16 @@ def report_of(store: Store, row: dict[str, Any]) -> Report:
     images, images_left_out = trial_images(store, groups)
     failures = list(_failures(every))
     [counts] = selected.counts()
+    host = next(
+        (live.host for live in heartbeats(store.root) if live.sweep_id == row["sweep_id"]), None
+    )
     return Report(
         name=sweep.name,
         sweep_id=sweep.sweep_id,
         question=spec.get("description", ""),
-        state=f"{count_text(counts)}; submitted {when(row)}; {_driver(store, sweep)}.",
-        answer=answer(tables["sweep"]),
+        state=f"{count_text(counts)}; submitted {when(row)}; "
+        + ("not running." if host is None else f"running now on {host}."),
+        answer=answer(tables["sweep"], running=host is not None),
         notes=list(_notes(groups, every, objectives, tables["sweep"])),
         tables=[_table_html(table, sweep.name, kind) for kind, table in tables.items()],
         sections=sections(selected.database, groups, metrics, objectives, explained),
@@ -164,7 +169,9 @@ def _table_html(table: Table, name: str, kind: str) -> str:
     own = kind == "sweep"
     command = f"lnets-sweep table {name}" + ("" if own else f" --kind {kind}")
     title = name if own else f"{name}: {kind}"
-    return to_text(table, "html", title=title, command=command)
+    if not own:  # what is below the first table holds for all
+        table = replace(table, winners=(), sweeps=(), source=Source((), (), None))
+    return html_table(table, title, footer(table, command))
 
 
 def _fitting(groups: Sequence[Group]) -> list[Group]:
@@ -245,10 +252,3 @@ def _environment(
     for name, key in needs.items():
         status = known[key]["status"] if key in known else "missing"
         yield f"needs {name}", f"trial {key}, {status}"
-
-
-def _driver(store: Store, sweep: SweepTrials) -> str:
-    for live in heartbeats(store.root):
-        if live.sweep_id == sweep.sweep_id:
-            return f"running now on {live.host}"
-    return "not running"

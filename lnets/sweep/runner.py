@@ -39,11 +39,8 @@ class Listener(Protocol):
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool."""
 
-    def retried(self, group: Group, reason: str) -> None:
-        """A worker has died with a group, which will start again."""
-
     def lost(self, group: Group, reason: str) -> None:
-        """A worker has died with a group and will not be tried again."""
+        """A worker has died with a group."""
 
 
 class Runner(Protocol):

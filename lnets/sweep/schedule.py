@@ -2,6 +2,9 @@
 
 import heapq
 import itertools
+import logging
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from lnets.results.records import Status
@@ -15,6 +18,9 @@ from lnets.sweep.progress import Progress, Watcher
 from lnets.sweep.runner import record_without_result
 from lnets.sweep.search import Search
 
+_log = logging.getLogger(__name__)
+
+_MOST_BACKOFF_SECONDS = 3600.0
 _ENDINGS = {
     "failed": "has failed (trial {}); submitting again tries it again",
     "diverged": "has diverged (trial {}); change its experiment",
@@ -25,7 +31,9 @@ _ENDINGS = {
 class Schedule(Watcher):
     """Hands out groups, and hears how they end.
 
-    Iterating gives the next group, or None while all that are left wait for some that are at work.
+    Iterating gives the next group, or None while all that are left wait: for some that are at work,
+    or, after the death of their worker, for a while. It ends when nothing is at work any more, as
+    whatever is may have to begin again.
     A group whose needs cannot be had any more is not handed out: its trials end as `blocked`.
     Nothing is handed out any more once a result could not be spooled.
 
@@ -59,6 +67,9 @@ class Schedule(Watcher):
         self._commit = commit
         self._attempts = dict(store.ended().attempts)
         self._statuses: dict[str, Status] = {}
+        self._deaths: Counter[tuple[Job, ...]] = Counter()
+        self._again: list[tuple[float, int, Group]] = []
+        self._at_work: set[tuple[Job, ...]] = set()
         self._ready: list[tuple[int, tuple[Trial, ...]]] = []
         self._waiting: dict[tuple[str, ...], list[tuple[int, tuple[Trial, ...]]]] = {}
         self._add(groups)
@@ -72,22 +83,50 @@ class Schedule(Watcher):
     def __next__(self) -> Group | None:
         if self.not_kept is not None:
             raise StopIteration
-        while self._ready or self._searched():
-            trials = self._left(heapq.heappop(self._ready)[1])
-            if trials:
-                return self._group(trials)
-            self._settle()
-        if self._waiting or (self._search is not None and not self._search.over):
+        group = self._next()
+        if group is not None:
+            self._at_work.add(group.jobs)
+            return group
+        searching = self._search is not None and not self._search.over
+        if self._again or self._at_work or self._waiting or searching:
             return None
         raise StopIteration
 
     def ended(self, group: Group, results: Sequence[Result]) -> None:
         """Every trial of a group is in the spool; others may run now, or never."""
         super().ended(group, results)
+        self._at_work.discard(group.jobs)
         self._statuses |= {result.trial_key: result.status for result in results}
         if self._search is not None:
             self._search.candidates.heard(results)
         self._settle()
+
+    def lost(self, group: Group, reason: str) -> None:
+        """A worker has died with a group, which begins again after a while, but not for ever."""
+        resources = self._plan.sweep.resources
+        self._deaths[group.jobs] += 1
+        deaths = self._deaths[group.jobs]
+        if deaths > resources.max_failures:
+            super().lost(group, reason)
+            return
+        self._at_work.discard(group.jobs)
+        wait = min(resources.backoff * 2 ** (deaths - 1), _MOST_BACKOFF_SECONDS)
+        heapq.heappush(self._again, (time.monotonic() + wait, next(self._places), group))
+        self._progress.retry(group, reason)
+        key = group.jobs[0].trial_key
+        _log.warning("%s, in %g s", self._progress.last_error, wait, extra={"trial_key": key})
+        self._changed()
+
+    def _next(self) -> Group | None:
+        """What can run now."""
+        if self._again and self._again[0][0] <= time.monotonic():
+            return heapq.heappop(self._again)[-1]
+        while self._ready or self._searched():
+            trials = self._left(heapq.heappop(self._ready)[1])
+            if trials:
+                return self._group(trials)
+            self._settle()
+        return None
 
     def _add(self, groups: Sequence[tuple[Trial, ...]]) -> None:
         for group in groups:

@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lnets.errors import SpecError, StoreError
+from lnets.errors import SpecError
 from lnets.results.proposals import Proposals, tried
 from lnets.results.records import ProposalRecord
 from lnets.results.store import Store
 from lnets.specs.identity import study_id, sweep_of
 from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
-from lnets.specs.spec import frozen, show
+from lnets.specs.spec import frozen, many, show
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.candidates import Candidates
 from lnets.sweep.plan import Plan, Planner, Trial, make_plan
@@ -92,7 +92,7 @@ class Search:
         while len(self._told) < len(every) and every[len(self._told)].verdict is not None:
             self._tell(self._sampling)
         best = [every[number] for number in self._sampling.best()]
-        head = f"{self.sweep.name}: {self.candidates.different} configurations searched"
+        head = f"{self.sweep.name}: {many(self.candidates.different, 'configuration')} searched"
         if len(self.sweep.objectives()) > 1:
             head += f"; {len(best)} of them are the front, which no other beats in all objectives"
         return [f"{head}:", *map(self._line, sorted(best, key=self._rank))]
@@ -196,15 +196,19 @@ def export_study(sweep: SweepSpec, store: Store, file: Path) -> None:
         file: Where to; replaced if it is there.
 
     Raises:
-        SpecError: If the sweep is no search.
+        SpecError: If the sweep is no search, or the file cannot be written.
     """
     if not isinstance(sweep.algorithm, OptunaSpec):
         raise SpecError(
             f"{sweep.name}: only sweeps with algorithm: {{type: optuna}} are Optuna studies, got "
             f"{show(sweep.algorithm.type)}; its results are in `lnets-sweep table` and `query`."
         )
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be written: {error.strerror}") from None
     if not os.access(file.parent, os.W_OK):
-        raise StoreError(f"{file}: cannot be written; name a file in a folder that can.")
+        raise SpecError(f"{file}: cannot be written; name a file in a folder that can.")
     candidates = Candidates(Planner(sweep), store)
     tried_now = _tried(sweep, store)
     keys = [key for proposal in tried_now for key in proposal.trial_keys]

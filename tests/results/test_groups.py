@@ -15,7 +15,7 @@ from lnets.results.records import CurvePoint, SweepTrials
 from lnets.results.selected import Selected
 from lnets.results.series import accuracy_by_epsilon, learning_curves, norm_of
 from lnets.results.store import Store
-from tests.results.stored import demo_store, selected
+from tests.results.stored import demo_store, put_values, selected
 from tests.results.test_store import record
 
 
@@ -127,3 +127,15 @@ def test_no_point_of_a_front_is_dominated_and_every_other_one_is() -> None:
 
     assert front == {name for name in points if not dominated(name)}
     assert not_dominated({}) == []
+
+
+def test_one_seed_is_not_the_best_of_others_that_have_more(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    sides = {"lucky": {0: 0.9}, "fair": {0: 0.7, 1: 0.8}, "poor": {0: 0.1, 1: 0.2}}
+    keys = [key for n, v in sides.items() for key in put_values(store, n, v).trial_keys]
+    chosen = selected(store, SweepTrials("id", "all", tuple(keys)))
+    groups = configurations(chosen, ["name"], [])
+    names = [group.values["name"] for group in best_first(groups, "tightness", 1)]
+    assert names == ["fair", "poor", "lucky"]
+    best = chosen.best_configuration(0, "tightness", 1)
+    assert best == (pytest.approx(0.75), {"name": "fair"})

@@ -130,10 +130,11 @@ def test_exports_are_read_by_others(store: Store, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     with pytest.raises(SpecError, match=r"must end in \.parquet or \.csv"):
         export(store, tmp_path / "trials.xlsx", "SELECT 1")
     with pytest.raises(SpecError, match="cannot be written"):
-        export(store, tmp_path / "none" / "trials.csv", "SELECT 1")
+        export(store, tmp_path / "file" / "trials.csv", "SELECT 1")
     with pytest.raises(SpecError, match="one SELECT"):
         export(store, tmp_path / "trials.csv", "DROP VIEW trials")
     assert not list(tmp_path.glob("*.*"))

@@ -1,6 +1,7 @@
 """What a report says, before a browser shows it."""
 
 import json
+import math
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import plotly.graph_objects as go
 import pytest
 
+from lnets.results.records import SweepTrials
 from lnets.results.report import to_html
 from lnets.results.report.answer import answer
 from lnets.results.report.picture import COLORS, SHADES, axis
@@ -206,6 +208,28 @@ def test_answers_say_how_sure_they_are(tmp_path: Path) -> None:
     assert found(*few).endswith("so few seeds cannot show whether that is more than chance.")
     same = ({0: 1.0}, {0: 1.0}, {0: 0.4}, {0: 0.3}, {0: 0.1})
     assert found(*same).endswith("name = 5-1 has the same.")
+
+
+def test_an_answer_of_an_unfinished_sweep_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    done = put_values(store, "a", {0: 1.0, 1: 0.9})
+    partly = SweepTrials("id", "a", (*done.trial_keys, "gone", "lost"))
+    by_name = layout(rows=("name",))
+    table = tabulate(store, partly, layout=by_name, objectives=MAXIMIZE)
+    assert answer(table).startswith("So far (2 of 4 trials completed, 2 missing): name = a has ")
+    assert answer(table, running=True).startswith("So far (2 of 4 trials completed, still running)")
+    whole = tabulate(store, done, layout=by_name, objectives=MAXIMIZE)
+    assert answer(whole).startswith("name = a has ")
+    assert answer(whole, running=True).startswith("So far (2 of 2 trials completed, still running)")
+
+
+def test_wide_intervals_do_not_flatten_axes() -> None:
+    values = [0.8, 0.9, 1.0]
+    assert "range" not in axis("x", values, [0.75, 1.05, math.nan])
+    assert axis("x", values, [-3.0, 1.05])["range"] == pytest.approx([0.7, 1.05])
+    decades = axis("x", [1e-3, 1.0], [-1.0, 2.0])
+    assert decades["type"] == "log"
+    assert decades["range"] == pytest.approx([-4.5, math.log10(2.0)])
 
 
 def test_axes_show_decades_and_no_roundings() -> None:

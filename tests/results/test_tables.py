@@ -1,5 +1,6 @@
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ from rich.console import Console
 
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
-from lnets.results.rendering import footer, format_interval, render
+from lnets.results.rendering import footer, format_interval
 from lnets.results.statistics import Interval
 from lnets.results.store import Store
 from lnets.results.tables import Table, trials_that_count
+from lnets.results.terminal import render
 from lnets.specs.search import ObjectiveSpec
 from tests.results.stored import demo_store, demo_sweep, layout, put_values, tabulate
 
@@ -23,10 +25,11 @@ def store(tmp_path: Path) -> Store:
     return demo_store(tmp_path / "store")
 
 
-def text_of(table: Table) -> str:
-    console = Console(width=500)
+def text_of(table: Table, width: int = 500) -> str:
+    console = Console(width=width)
     with console.capture() as capture:
-        console.print(render(table, title="demo"))
+        for part in render(table, width=width, title="demo"):
+            console.print(part)
     return "\n".join([capture.get(), *footer(table, "lnets-sweep table demo")])
 
 
@@ -36,7 +39,7 @@ def text_of(table: Table) -> str:
         (Interval(0.99981, 0.99955, 1.00007, 3), "0.99981 ± 0.00026"),
         (Interval(12345.6, 12000.0, 12691.2, 3), "12350 ± 350"),
         (Interval(0.123456, None, None, 1), "0.1235"),
-        (Interval(1.0, 1.0, 1.0, 3), "1 ± 0"),
+        (Interval(1.0, 1.0, 1.0, 3), "1"),
         (Interval(-2.0, -2.5, -1.5, 3), "-2.00 ± 0.50"),
         (Interval(0.5, 0.4004, 0.5996, 3), "0.50 ± 0.10"),
         (Interval(-1e-4, -0.5, 0.5, 3), "0.00 ± 0.50"),
@@ -76,14 +79,43 @@ def test_one_metric_in_rows_and_columns_is_a_matrix(store: Store) -> None:
     lines = text_of(table).splitlines()
     assert lines[0].strip() == "demo: tightness"
     headings = [part.strip() for part in lines[2].strip("┃").split("┃")]
-    assert headings == ["model.activation", "[8, 1]", "[16, 1]"]
+    assert headings == ["model.activation", "model.layers = [8, 1]", "model.layers = [16, 1]"]
     metrics = ("tightness", "train_seconds")
-    several = render(tabulate(store, layout=layout(columns=("model.layers",), values=metrics)))
+    both = tabulate(store, layout=layout(columns=("model.layers",), values=metrics))
+    [several] = render(both, width=500)
     assert several.title is None
     assert [str(column.header) for column in several.columns[1:3]] == [
-        "[8, 1]\ntightness",
-        "[8, 1]\ntrain_seconds",
+        "model.layers = [8, 1]\ntightness",
+        "model.layers = [8, 1]\ntrain_seconds",
     ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_a_narrow_terminal_breaks_neither_numbers_nor_words(store: Store, width: int) -> None:
+    metrics = ("tightness", "lipschitz_upper_bound", "train_seconds", "steps_per_second")
+    table = tabulate(store, layout=layout(columns=("model.layers",), values=metrics))
+    text = text_of(table, width).partition("mean ± ")[0]
+    assert max(map(len, text.splitlines())) <= width
+    for cell in table.cells:
+        assert format_interval(cell.interval) in text
+    pieces = {"tightness", "lipschitz_", "upper_", "bound", "train_", "per_", "second", "maxmin"}
+    assert pieces <= set(re.findall(r"[a-z]+_?", text))
+    assert "16, 1]" in text
+
+
+def test_numbers_in_names_have_as_few_digits_as_tell_them_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+
+    def put(name: str, lr: float) -> SweepTrials:
+        return put_values(store, name, {0: 1.0}, config=json.dumps({"optim": {"lr": lr}}))
+
+    sweeps = [put("a", 0.123456789), put("b", 0.2)]
+    assert "│ 0.1235 " in text_of(tabulate(store, *sweeps, layout=layout(rows=("optim.lr",))))
+    text = text_of(
+        tabulate(store, *sweeps, put("c", 0.123456788), layout=layout(rows=("optim.lr",)))
+    )
+    assert "│ 0.123456789 " in text
+    assert "│ 0.123456788 " in text
 
 
 def test_best_follows_the_metrics_direction_and_the_objectives(store: Store) -> None:
@@ -104,7 +136,7 @@ def test_a_winner_is_named_by_a_metric_that_is_not_in_the_table(store: Store) ->
     )  # fmt: skip
     assert {cell.metric for cell in table.cells} == {"steps_per_second"}
     text = "\n".join(footer(table))
-    assert "minimize train_seconds: model.layers = [8, 1] (8 ± 0)" in text
+    assert "minimize train_seconds: model.layers = [8, 1] (8)" in text
 
 
 def test_a_reader_is_told_what_is_averaged_and_what_is_missing(store: Store) -> None:
@@ -189,7 +221,8 @@ def test_what_is_not_significantly_worse_is_marked(tmp_path: Path) -> None:
     assert p_values["best"] is None
     assert p_values["far"] == pytest.approx(2 * 2 / 2**8)
     text = text_of(table)
-    assert "after Holm over 2 comparisons; with 8 seeds p ≥ 0.0078 before Holm" in text
+    assert "≈ not significantly worse than the best: p ≥ 0.05" in text
+    assert "Holm over 2 comparisons" in text
     by_values = tabulate(store, *sweeps, layout=layout(rows=("name",)), test="permutation")
     assert by_values.tests.test == "permutation"
 
@@ -198,8 +231,22 @@ def test_few_seeds_mark_nothing_and_say_so(store: Store) -> None:
     table = tabulate(store)
     assert not any(cell.as_good for cell in table.cells)
     text = text_of(table)
-    assert "nothing can be significant" in text
-    assert "with 3 seeds p ≥ 0.25 before Holm, whatever the numbers are; 6 seeds" in text
+    assert "3 seeds are too few to call any difference significant; 6 could be enough" in text
+
+
+def test_one_seed_is_not_the_best_of_others_that_have_more(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    sweeps = [put_values(store, "lucky", {0: 0.9}), put_values(store, "fair", {0: 0.7, 1: 0.8})]
+    objectives = [ObjectiveSpec(maximize="tightness")]
+    table = tabulate(store, *sweeps, layout=layout(rows=("name",)), objectives=objectives)
+    assert {cell.row["name"]: cell.best for cell in table.cells} == {"lucky": False, "fair": True}
+    assert [winner.cell.row["name"] for winner in table.winners] == ["fair"]
+    assert "one seed alone (n=1) is not called the best" in text_of(table)
+    alone = tabulate(store, sweeps[0], layout=layout(rows=("name",)))
+    assert alone.cells[0].best
+    missing = SweepTrials("id", "demo", (*sweeps[1].trial_keys, "gone"))
+    table = tabulate(store, missing, layout=layout(rows=("name",)), objectives=objectives)
+    assert "maximize tightness so far: name = fair" in text_of(table)
 
 
 def test_ties_are_all_best_and_never_worse(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from lnets.specs.identity import canonical_json
 from lnets.specs.load import load_sweep
 from lnets.sweep.control import retried
 from lnets.sweep.driver import missing, submit
-from lnets.sweep.plan import make_plan
+from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import (
     Group,
@@ -29,7 +29,7 @@ from lnets.sweep.runner import (
     train_here,
 )
 from tests.conftest import wait_for
-from tests.sweep.killing import rows, start
+from tests.sweep.killing import COMMAND, rows, start
 
 Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
@@ -39,47 +39,55 @@ HERE = ("--runner", "in-process")
 @pytest.fixture
 def question(tiny: dict[str, Any], write: Write) -> Path:
     """More trials than a test waits for."""
-    return write({**tiny, "seeds": 5000, "resources": {"fuse": 1}})
+    return write({**tiny, "seeds": 1000, "resources": {"fuse": 1}})
 
 
-@pytest.mark.parametrize("request_", ["stop", "cancel"])
-def test_what_is_at_work_can_be_ended_and_resumed_without_its_file(
-    request_: str, question: Path, cli: Call, tmp_path: Path
+@pytest.mark.slow
+def test_what_is_at_work_is_heard_stopped_and_resumed_without_its_file(
+    question: Path, cli: Call, tmp_path: Path
 ) -> None:
-    store = tmp_path / "store"
-    plan = make_plan(load_sweep(question))
+    store, plan = tmp_path / "store", make_plan(load_sweep(question))
     driver = start(question, store, *HERE)
     wait_for(lambda: (store / "trials").exists() and rows(store))
-    command = [*driver.args[:3], "logs", "-f", "tiny", "--json", "--store", str(store)]
+    command = [*COMMAND, "logs", "-f", "tiny", "--json", "--store", str(store)]
     listener = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    code, _, err = cli(request_, "tiny")
+    found = ended_by("stop", driver, cli, store)
+    heard, _ = listener.communicate(timeout=60)  # which ends with the driver
+    lines = [json.loads(line) for line in heard.splitlines()]
+    assert {"time", "level", "trial_key", "message"} == set(lines[0])
+    messages = [line["message"] for line in lines]
+    assert "asked to stop: no further trial starts" in messages
+    there = f"{len(found)} of 2000 trials are there, {2000 - len(found)} left"
+    assert messages[-1] == f"driver ends: {there}"
+    completed = {line["trial_key"] for line in lines if line["message"].startswith("completed")}
+    assert completed == found
+
+    question.unlink()
+    again = start(Path("tiny"), store, *HERE, command="resume")
+    wait_for(lambda: len(rows(store)) > len(found))
+    assert found < ended_by("stop", again, cli, store)
+    assert cli("logs", "tiny")[1].count(" begins\n") == 2
+    assert {row["sweep_id"] for row in Store(store).table("sweeps").to_pylist()} == {plan.sweep_id}
+
+
+@pytest.mark.slow
+def test_what_is_at_work_is_cancelled(question: Path, cli: Call, tmp_path: Path) -> None:
+    driver = start(question, tmp_path / "store", *HERE)
+    wait_for(lambda: (tmp_path / "store" / "trials").exists())
+    assert ended_by("cancel", driver, cli, tmp_path / "store")
+
+
+def ended_by(request: str, driver: subprocess.Popen[str], cli: Call, store: Path) -> set[str]:
+    """What the tables have once a driver has done what it was asked."""
+    code, _, err = cli(request, "tiny")
     assert (code, f"asked driver {driver.pid}" in err) == (0, True)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert f"lnets-sweep resume tiny --store {store}" in errors
     assert "Traceback" not in errors
-    found = rows(store)
     assert not list((store / "spool").glob("*.json"))
     assert list((store / "live").iterdir()) == []
-
-    heard, _ = listener.communicate(timeout=60)  # which ends with the driver
-    lines = [json.loads(line) for line in heard.splitlines()]
-    assert {"time", "level", "trial_key", "message"} == set(lines[0])
-    messages = [line["message"] for line in lines]
-    assert any(message.startswith("asked to") for message in messages)
-    assert messages[-1] == f"driver ends: {len(found)} of 10000 trials are there, " + (
-        f"{10000 - len(found)} left"
-    )
-    completed = {line["trial_key"] for line in lines if line["message"].startswith("completed")}
-    assert completed == set(found)
-
-    question.unlink()
-    again = start(Path("tiny"), store, *HERE, command="resume")
-    wait_for(lambda: len(rows(store)) > len(found))
-    assert cli("stop", "tiny")[0] == 0
-    again.communicate(timeout=60)
-    assert cli("logs", "tiny")[1].count(" begins\n") == 2
-    assert {row["sweep_id"] for row in Store(store).table("sweeps").to_pylist()} == {plan.sweep_id}
+    return set(rows(store))
 
 
 def test_nobody_is_asked_where_nobody_is_at_work(
@@ -113,25 +121,43 @@ def test_groups_that_were_staged_before_the_stop_are_not_run(
 def test_only_what_has_failed_is_tried_again(
     tiny: dict[str, Any], cli: Call, write: Write, tmp_path: Path
 ) -> None:
-    """Half a terabyte of held-out samples cannot be had; the other trial was never begun."""
-    tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
-    tiny |= {"search": {"test_sample_size": [1_000_000, 4]}, "seeds": 1}
     plan = make_plan(load_sweep(write(tiny)))
     store = Store(tmp_path / "store", create=True)
-    big, small = plan.trials
-    submit(plan, store, InProcessRunner(), Progress.of(plan, 0), chosen={big.trial_key})
-    assert [row["status"] for row in rows(store.root).values()] == ["failed"]
-    assert retried(store, plan, "failed") == {big.trial_key}
-    assert missing(plan, store.ended()) == [big, small]
-    code, _, err = cli("retry", "tiny", "--failed", *HERE)
-    assert (code, "1 trials failed" in err) == (1, True)
-    attempts = store.table("trials").to_pylist()
-    assert [(row["trial_key"], row["attempt"]) for row in attempts] == [
-        (big.trial_key, 1),
-        (big.trial_key, 2),
+    submit(plan, store, InProcessRunner(), Progress.of(plan, 0), chosen=set())
+    failed = plan.trials[2]
+    end_as(store, plan, {failed.trial_key: "failed"})
+    assert retried(store, plan, "failed") == {failed.trial_key}
+    assert len(missing(plan, store.ended())) == 4
+    assert cli("retry", "tiny", "--failed", *HERE)[0] == 0
+    assert "driver ends: 1 of 4 trials are there, 3 left" in cli("logs", "tiny")[1]
+    tried = store.table("trials").to_pylist()
+    assert {row["trial_key"] for row in tried} == {failed.trial_key}
+    assert sorted((row["attempt"], row["status"]) for row in tried) == [
+        (1, "failed"),
+        (2, "completed"),
     ]
-    assert cli("resume", "tiny", *HERE)[0] == 1
-    assert small.trial_key in store.ended().finished
+    assert cli("resume", "tiny", *HERE)[0] == 0
+    assert len(store.ended().finished) == 4
+
+
+def end_as(store: Store, plan: Plan, statuses: Mapping[str, Status]) -> None:
+    """Let trials of a plan have ended without a result."""
+    for trial in plan.everything:
+        job = Job(
+            trial_key=trial.trial_key,
+            config_key=trial.config_key,
+            sweep_id=plan.sweep_id,
+            name=trial.name,
+            label=trial.label,
+            seed=trial.seed,
+            attempt=1,
+            commit=None,
+            config=canonical_json(trial.experiment),
+        )
+        if trial.trial_key in statuses:
+            status = statuses[trial.trial_key]
+            store.put(record_without_result(job, "cpu", status, "it was so"))
+    store.commit()
 
 
 def test_a_sweep_without_failures_has_nothing_to_try_again(
@@ -148,22 +174,10 @@ def test_what_is_blocked_by_a_failed_trial_is_tried_again_with_it(
 ) -> None:
     plan = make_plan(load_sweep(write(tuning)))
     store = Store(tmp_path / "store", create=True)
-    for trial in plan.everything:
-        job = Job(
-            trial_key=trial.trial_key,
-            config_key=trial.config_key,
-            sweep_id=plan.sweep_id,
-            name=trial.name,
-            label=trial.label,
-            seed=trial.seed,
-            attempt=1,
-            commit=None,
-            config=canonical_json(trial.experiment),
-        )
-        status: Status = "failed" if trial.trial_key == plan.needs["first"] else "blocked"
-        store.put(record_without_result(job, "cpu", status, "it was so"))
-    store.commit()
-    assert retried(store, plan, "failed") == {plan.needs["first"]}
+    first = plan.needs["first"]
+    statuses: dict[str, Status] = {trial.trial_key: "blocked" for trial in plan.everything}
+    end_as(store, plan, {**statuses, first: "failed"})
+    assert retried(store, plan, "failed") == {first}
     assert len(retried(store, plan, "failed or blocked") or ()) == len(plan.everything)
 
 

@@ -159,8 +159,22 @@ def test_a_token_is_made_for_one_person_only(
         ({"gpu": 0.5}, [{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}], 2, None),
         ({"cpu": 2, "gpu": 1}, [{"CPU": 1.0, "GPU": 1.0}, {"CPU": 4.0}], 0, "2 CPU and 1 GPU"),
         ({"workers": 3, "gpu": 1}, [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}], 1, None),
-        ({"workers": 4, "gpu": 1}, [{"CPU": 8.0, "GPU": 2.0}], 0, "4 GPU, but it has 2; lower"),
+        ({"workers": 4, "gpu": 1}, [{"CPU": 8.0, "GPU": 2.0}], 0, "4 GPU, but it has 2 GPU; lower"),
         ({}, [], 0, "1 CPU, but it has no machine"),
+        ({"memory": 2}, [{"CPU": 8.0, "memory": 5.0 * 2**30}], 2, None),
+        (
+            {"memory": 2},
+            [{"CPU": 8.0, "memory": 2.0**30}],
+            0,
+            "2 GiB memory, but it has 1 GiB memory; lower `resources.memory`",
+        ),
+        ({"custom": {"tpu": 0.5}}, [{"CPU": 8.0, "tpu": 1.0}, {"CPU": 8.0}], 2, None),
+        (
+            {"custom": {"tpu": 1}},
+            [{"CPU": 8.0}],
+            0,
+            "1 tpu, but it has 0 tpu; lower `resources.cus",
+        ),
     ],
 )
 def test_trials_fit_on_whole_machines(

@@ -89,7 +89,8 @@ def test_no_more_is_run_once_the_disk_is_full(
 def test_a_lost_worker_is_told_although_it_cannot_be_noted(
     tiny: dict[str, Any], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, progress = plan_of(tiny), Progress.of(plan_of(tiny), 0)
+    plan = plan_of({**tiny, "resources": {"max_failures": 0}})
+    progress = Progress.of(plan, 0)
     schedule = Schedule(
         plan, [(trial,) for trial in plan.trials], store, None, progress, lambda: None
     )

@@ -119,7 +119,8 @@ def test_what_cannot_be_drawn_is_said(
 def test_only_files_that_can_be_written_are(store: Store, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"must end in \.png or \.pdf"):
         draw(store, "curves", tmp_path / "x.svg")
+    (tmp_path / "file").touch()
     with pytest.raises(SpecError, match="cannot be written"):
-        draw(store, "curves", tmp_path / "none" / "x.png")
+        draw(store, "curves", tmp_path / "file" / "x.png")
     with pytest.raises(NotFoundError, match="no sweep `no`"):
         list(plot(store, "curves", "no", tmp_path / "x.png"))

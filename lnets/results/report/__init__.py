@@ -10,7 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
-from lnets.results.groups import Group, short_text
+from lnets.results.groups import Group
+from lnets.results.rendering import short_text
 from lnets.results.report.images import Image
 from lnets.results.report.picture import Picture, numbers
 

@@ -7,10 +7,24 @@ from lnets.results.statistics import SIGNIFICANT
 from lnets.results.tables import Cell, Table, Winner
 
 
-def answer(table: Table) -> str:
-    """Which configuration is best by the first objective, and how sure that is."""
+def answer(table: Table, *, running: bool = False) -> str:
+    """Which configuration is best by the first objective, and how sure that is.
+
+    Args:
+        table: Of a sweep.
+        running: Whether a driver is at work on it.
+    """
     if not table.winners:
         return "No trial has completed yet, so there is no answer."
+    missing = sum(counts.missing for counts in table.sweeps)
+    if not running and not missing:
+        return _sentence(table)
+    completed, trials = (sum(getattr(c, n) for c in table.sweeps) for n in ("completed", "trials"))
+    state = "still running" if running else f"{missing:,} missing"
+    return f"So far ({completed:,} of {trials:,} trials completed, {state}): {_sentence(table)}"
+
+
+def _sentence(table: Table) -> str:
     winner = table.winners[0]
     way, _, metric = winner.objective.partition(" ")
     best = {"maximize": "largest", "minimize": "smallest"}[way]

@@ -50,29 +50,36 @@ def lines_picture(
         summary: What it shows, in words.
     """
     heights = [value for _, _, band in lines for value in numbers(band.mean)]
+    upright = axis(axes[1], heights, [end for _, _, b in lines for end in (*b.low, *b.high)])
     kind_head = ("kind",) if any(kind for _, kind, _ in lines) else ()
     rows = [
-        (
-            groups[i].label,
-            *((kind,) if kind_head else ()),
-            f"{band.x[-1]:g}",
-            _last(band),
-            str(band.n),
-        )
+        (groups[i].label, *(kind_head and (kind,)), f"{band.x[-1]:g}", _last(band), str(band.n))
         for i, kind, band in lines
     ]
     return Picture(
         name=name,
         title=title,
         summary=summary,
-        traces=_traces(lines, groups, axes[0]),
-        layout={"xaxis": axis(axes[0]), "yaxis": axis(axes[1], heights)},
+        traces=_traces(lines, groups, axes[0], _floor(upright)),
+        layout={"xaxis": axis(axes[0]), "yaxis": upright},
         heads=("configuration", *kind_head, f"last {axes[0]}", "mean ± 95% interval", "seeds"),
         rows=rows[:MOST_ROWS],
+        notes=("Bands that are far wider than the lines are apart are cut off.",)
+        if "range" in upright
+        else (),
     )
 
 
-def _traces(lines: Sequence[Line], groups: Sequence[Group], along: str) -> list[dict[str, Any]]:
+def _floor(upright: Mapping[str, Any]) -> float:
+    """Where bands may end: a logarithmic axis has no place for 0."""
+    if upright.get("type") != "log":
+        return -math.inf
+    return 10 ** (upright["range"][0] - 1) if "range" in upright else 0.0
+
+
+def _traces(
+    lines: Sequence[Line], groups: Sequence[Group], along: str, floor: float
+) -> list[dict[str, Any]]:
     kinds = list(dict.fromkeys(kind for _, kind, _ in lines))
     shown = list(dict.fromkeys(i for i, _, _ in lines))
     of = colors([groups[i] for i in shown])
@@ -84,7 +91,7 @@ def _traces(lines: Sequence[Line], groups: Sequence[Group], along: str) -> list[
         dash = kinds.index(kind) if len(kinds) > 1 else number // COLORS
         label = f"{groups[i].label}, {kind}" if len(kinds) > 1 else groups[i].label
         look = {"legendgroup": label, "meta": {"configuration": i, "color": number % COLORS}}
-        traces += _fill(band, look)
+        traces += _fill(band, look, floor)
         traces.append(
             {
                 "x": numbers(band.x),
@@ -101,12 +108,12 @@ def _traces(lines: Sequence[Line], groups: Sequence[Group], along: str) -> list[
     return traces
 
 
-def _fill(band: Band, look: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _fill(band: Band, look: Mapping[str, Any], floor: float) -> list[dict[str, Any]]:
     """The area between the ends of intervals, where there are any."""
     there = ~np.isnan(band.low)
     if there.sum() < 2:
         return []
-    x, low, high = band.x[there], band.low[there], band.high[there]
+    x, low, high = band.x[there], np.maximum(band.low[there], floor), band.high[there]
     return [
         {
             "x": numbers([*x, *x[::-1]]),

@@ -4,7 +4,7 @@
   const {sweep, paths, metrics, configurations, trials, figures, reload} = JSON.parse(document.getElementById("data").textContent);
   const [LABEL, VALUES] = [0, 1];
   const [KEY, OF, SEED, STATUS, MEASURED] = [0, 1, 2, 3, 4];
-  const FIRST_ROWS = 100, MOST_CHOICES = 30, PRINTED_WIDTH = 660, HEIGHT = 380, NARROW = 480;
+  const FIRST_ROWS = 100, MOST_CHOICES = 30, PRINTED_WIDTH = 660, HEIGHT = 380, NARROW = 480, ENTRY = 26, FEW_ENTRIES = 4;
   const SETTINGS = {
     responsive: true, displaylogo: false, displayModeBar: "hover",
     modeBarButtons: [["toImage", "resetScale2d"]],
@@ -65,18 +65,22 @@
     return made;
   }
 
-  const cut = (text, most) => text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  // Configurations often differ at the end of their names.
+  const cut = (text, most) => text.length > most ? `${text.slice(0, Math.ceil(most / 2) - 1)}…${text.slice(-Math.floor(most / 2))}` : text;
 
-  function layoutOf(layout, color, narrow) {
+  function layoutOf(layout, color, narrow, entries) {
     const axis = (given) => ({gridcolor: color("grid"), zerolinecolor: color("line"), linecolor: color("line"), ...given});
+    const ground = faded(color("raised"), 0.8);  // lines run behind the notes
+    const annotations = layout.annotations?.map((note) => ({...note, bgcolor: ground, text: narrow ? cut(note.text, 8) : note.text}));
+    layout = {...layout, annotations};
     if (narrow) {
-      const {yaxis, annotations} = layout;
-      const ticktext = yaxis.ticktext?.map((text) => cut(text, 18));
-      const notes = annotations?.map((note) => ({...note, text: cut(note.text, 8)}));
-      layout = {...layout, yaxis: {...yaxis, ...(ticktext && {ticktext})}, annotations: notes};
+      const {xaxis, yaxis} = layout;
+      const ticktext = yaxis.ticktext?.map((text) => cut(text, 22));
+      const title = xaxis.title && {text: xaxis.title.text.replace(" (", "<br>(")};
+      layout = {...layout, xaxis: {...xaxis, title}, yaxis: {...yaxis, ...(ticktext && {ticktext})}};
     }
     return {
-      height: HEIGHT, margin: {l: 56, r: 24, t: 28, b: 48}, hovermode: "closest", uirevision: "kept",
+      height: HEIGHT + entries * ENTRY, margin: {l: 56, r: 24, t: 28, b: 48}, hovermode: "closest", uirevision: "kept",
       legend: {orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0}, ...layout,
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: {color: color("ink"), size: 12, family: getComputedStyle(document.body).fontFamily},
@@ -89,9 +93,14 @@
   function draw(plot) {
     const {traces, layout} = figures[plot.dataset.figure];
     const color = theme();
-    const size = "printing" in root.dataset ? {width: PRINTED_WIDTH, autosize: false} : {autosize: true};
+    const printing = "printing" in root.dataset;
+    const size = printing ? {width: PRINTED_WIDTH, autosize: false} : {autosize: true};
+    const narrow = plot.clientWidth < NARROW;
+    // Where names of lines stand below each other, they need height.
+    const names = traces.filter((trace) => trace.name && trace.showlegend !== false).length;
+    const entries = narrow || printing ? Math.max(0, names - FEW_ENTRIES) : 0;
     const first = !plot.classList.contains("js-plotly-plot");
-    const made = {...layoutOf(layout, color, plot.clientWidth < NARROW), ...size};
+    const made = {...layoutOf(layout, color, narrow, entries), ...size};
     Plotly.react(plot, traces.map((trace) => traceOf(trace, color)), made, SETTINGS);
     // Names of buttons and figures say more than their icons.
     for (const icon of document.querySelectorAll("#js-plotly-tester, .modebar svg")) icon.ariaHidden = "true";

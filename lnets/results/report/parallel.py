@@ -9,9 +9,11 @@ from lnets.results.groups import Group
 from lnets.results.rendering import value_text
 from lnets.results.report.picture import MOST_ROWS, SHADES, Picture, plain
 from lnets.results.tables import Sign
+from lnets.results.terminal import wrapped
 
 _MOST_AXES = 10
 _MOST_TICKS = 8
+_NAME_WIDTH = 13
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def _layout(axes: Sequence[_Axis]) -> dict[str, Any]:
         for at, text in axis.ticks.items()
     ]  # fmt: skip
     places = list(range(len(axes)))
-    names = [plain(axis.name).replace(".", ".<br>") for axis in axes]
+    names = [plain(wrapped(axis.name, _NAME_WIDTH)).replace("\n", "<br>") for axis in axes]
     return {
         "xaxis": {
             "tickvals": places,

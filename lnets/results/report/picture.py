@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lnets.results.groups import Group
-from lnets.results.rendering import value_text
+from lnets.results.rendering import short_text
+from lnets.results.series import readable_range
 from lnets.specs.metrics import find_metric
 
 COLORS = 7
@@ -61,21 +62,25 @@ def numbers(values: Iterable[float | None]) -> list[float | None]:
     ]
 
 
-def axis(title: str, values: Iterable[float | None] = ()) -> dict[str, Any]:
+def axis(
+    title: str, values: Iterable[float | None] = (), ends: Iterable[float | None] = ()
+) -> dict[str, Any]:
     """An axis: logarithmic where values spread over decades; none shows roundings alone.
 
     Args:
         title: Beside it.
         values: Along it.
+        ends: Of their intervals, which it shows as far as the values stay readable.
     """
     made: dict[str, Any] = {"title": {"text": plain(title)}, "automargin": True}
     known = [value for value in values if value is not None]
     low, high = min(known, default=0.0), max(known, default=0.0)
     if low > 0 and high > _DECADES * low:
-        return made | {"type": "log"}
-    if 0 < max(abs(low), abs(high)) * _ROUNDINGS > high - low:
+        made["type"] = "log"
+    elif 0 < max(abs(low), abs(high)) * _ROUNDINGS > high - low:
         return made | {"range": [low - 0.05 * abs(low), high + 0.05 * abs(high)]}
-    return made
+    shown = readable_range(known, (e for e in ends if e is not None), log="type" in made)
+    return made | {"range": list(shown)} if shown else made
 
 
 def unit(metric: str) -> str:
@@ -89,27 +94,23 @@ def with_unit(metric: str) -> str:
     return metric if unit(metric) == metric else f"{metric} ({unit(metric)})"
 
 
-def many(number: int, noun: str) -> str:
-    """How many there are of something."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def colors(groups: Sequence[Group]) -> list[int]:
     """A colour for each configuration: by its value at the first path, if there are few."""
-    values = [value_text(next(iter(group.values.values()), None)) for group in groups]
+    values = [short_text(next(iter(group.values.values()), None)) for group in groups]
     known = sorted(set(values))
     return [known.index(value) if len(known) <= COLORS else 0 for value in values]
 
 
-def color_name(groups: Sequence[Group], of: Sequence[int], color: int) -> str:
+def color_name(groups: Sequence[Group], of: Sequence[int], color: int, points: str) -> str:
     """What the configurations of a colour have in common.
 
     Args:
         groups: Configurations.
         of: The colour of each.
         color: One of them.
+        points: What the points are, where all have this colour.
     """
     if len(set(of)) == 1:
-        return "trials"
+        return points
     path, value = next(iter(groups[of.index(color)].values.items()))
-    return plain(short(f"{path} = {value_text(value)}"))
+    return plain(short(f"{path} = {short_text(value)}"))

@@ -106,7 +106,7 @@ def _parts(
             {
                 "mode": "markers",
                 "marker": {"size": 7, "opacity": 0.7, "symbol": color},
-                "name": color_name(groups, of, color),
+                "name": color_name(groups, of, color, "configurations"),
                 "meta": {"color": color},
             },
         )

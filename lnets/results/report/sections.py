@@ -7,11 +7,12 @@ from lnets.results.query import Database
 from lnets.results.report import Section
 from lnets.results.report.lines import MOST_LINES, lines_picture
 from lnets.results.report.parallel import parallel_picture
-from lnets.results.report.picture import Picture, many, unit
+from lnets.results.report.picture import Picture, unit
 from lnets.results.report.searched import importance_picture, pareto_picture
 from lnets.results.report.values import metric_picture
 from lnets.results.series import accuracy_by_epsilon, learning_curves, norm_of
 from lnets.results.tables import Sign
+from lnets.specs.spec import many
 
 _MOST_CURVES = 8
 _COST: tuple[str, Sign] = ("train_seconds", -1)

@@ -36,7 +36,9 @@ def metric_picture(metric: str, groups: Sequence[Group]) -> Picture:
     hover = f"%{{customdata}}<br>{plain(metric)} %{{{across}:.5g}}<extra></extra>"
     layout: dict[str, Any] = {
         f"{across}axis": axis(
-            with_unit(metric), [value for trace in traces for value in trace[across]]
+            with_unit(metric),
+            [value for trace in traces for value in trace[across]],
+            [end for one in intervals.values() for end in (one.low, one.high)] if named else (),
         ),
         f"{along}axis": _configurations(groups, named),
     }
@@ -70,7 +72,7 @@ def _trials(metric: str, groups: Sequence[Group], along: str, across: str) -> li
             across: numbers(value for _, value, _ in found),
             "mode": "markers",
             "marker": {"size": 6, "opacity": 0.6, "symbol": color},
-            "name": color_name(groups, of, color),
+            "name": color_name(groups, of, color, "trials"),
             "meta": {"trials": [number for _, _, number in found], "color": color},
         }
         for color, found in points.items()

@@ -141,24 +141,27 @@ def test_a_sweep_is_handed_over_stopped_resumed_cancelled_and_finished(
 
     code, _, err = cli("stop", "handed", *on)
     assert (code, "to stop once what runs has ended" in err) == (0, True), err
-    wait_for(lambda: job_of(cli, address, "handed")["state"] == "stopped")
+    code, out, _ = cli("logs", "-f", "handed", *on)
+    assert code == 130
+    assert f"lnets-sweep resume handed --store {store} --address {address}" in out
+    assert job_of(cli, address, "handed")["state"] == "stopped"
     stopped = rows(store)
     assert 0 < len(stopped) < 12
     assert list((store / "spool").iterdir()) == list((store / "live").iterdir()) == []
     code, out, _ = cli("status", "handed", *on)
     assert f"{len(stopped)} of 12 trials completed" in out
-    _, out, _ = cli("logs", "handed", *on)
-    assert f"lnets-sweep resume handed --store {store} --address {address}" in out
     code, _, err = cli("status", "handed", *on, "--store", tmp_path / "other")
     assert (code, f"not with the store {tmp_path / 'other'}, but with {store}" in err) == (4, True)
 
     code, second, err = cli("resume", "handed", *on)
     assert (code, second.strip()) == (0, first.strip()[:-1] + "2"), err
-    wait_for(lambda: len(rows(store)) > len(stopped))
+    assert "handed lr=" in first_line(address, "handed", "completed: ")
     code, _, err = cli("cancel", "handed", *on)
     assert (code, "to end now" in err) == (0, True), err
-    wait_for(lambda: job_of(cli, address, "handed")["state"] == "stopped")
+    cli("logs", "-f", "handed", *on)
+    assert job_of(cli, address, "handed")["state"] == "stopped"
     assert list((store / "live").iterdir()) == []
+    assert len(rows(store)) > len(stopped)
 
     code, out, err = cli("resume", "handed", *on, "--follow")
     assert (code, "12 of 12 trials are there" in out) == (0, True), err
@@ -180,7 +183,7 @@ def test_a_cluster_without_a_gpu_says_what_it_has_or_is_waited_for(
     assert cli("submit", spec, *here, "--wait-for-resources")[0] == 0
     assert "takes 1 GPU" in first_line(address, "accelerated", "waiting for it")
     assert cli("cancel", "accelerated", *here)[0] == 0
-    wait_for(lambda: job_of(cli, address, "accelerated")["state"] == "stopped")
+    assert cli("logs", "-f", "accelerated", *here)[0] == 130
 
 
 def test_a_store_that_the_cluster_cannot_make_is_named(
@@ -221,3 +224,5 @@ def test_workers_of_a_job_know_that_they_are(monkeypatch: pytest.MonkeyPatch) ->
     variables = job_environment("lnets-1", None)
     assert variables["LNETS_JOB"] == "lnets-1"
     assert variables["LNETS_DATA"] == "/shared/data"
+    monkeypatch.setenv("LNETS_DATA", "data")
+    assert "LNETS_DATA" not in job_environment("lnets-1", None)
