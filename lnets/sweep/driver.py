@@ -176,10 +176,15 @@ def _writer(
     finally:
         stop.set()
         thread.join()
-        store.commit()
-        tell()
-        live.stop()
-        _log.info("driver ends: %s", progress.summary())
+        try:
+            store.commit()
+        except StoreError as error:
+            remedy = "results wait in the spool: mend that, and submit again."
+            raise StoreError(f"{str(error).rstrip('.')}; {remedy}") from None
+        finally:
+            tell()
+            live.stop()
+            _log.info("driver ends: %s", progress.summary())
 
 
 def _handed_out(
