@@ -114,7 +114,7 @@ def test_fields_of_its_yaml_exist(page: Path) -> None:
                     assert name in FIELDS | {"…"}, key
                 if key in ("type", "task") and inner != "…":
                     assert inner in VALUES, f"{key}: {inner}"
-                check(inner, free=key in ("needs", "arguments"))
+                check(inner, free=key in ("needs", "arguments", "custom"))
 
     for text in blocks(page, "yaml"):
         for document in yaml.safe_load_all(text):
