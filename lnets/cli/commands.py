@@ -20,6 +20,17 @@ from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_outcome
 from lnets.errors import SpecError
 
+CleanOption = Annotated[
+    bool, typer.Option("--require-clean", help="Refuse code with changes since its commit.")
+]
+NotifyOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Run it, without a shell, when the sweep ends; it gets JSON on standard input.",
+    ),
+]
+
 
 @app.command()
 def validate(
@@ -75,16 +86,8 @@ def submit(
     runner: RunnerOption = "ray",
     overrides: OverrideOption = None,
     faithful: FaithfulOption = False,
-    require_clean: Annotated[
-        bool, typer.Option("--require-clean", help="Refuse code with changes since its commit.")
-    ] = False,
-    notify: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMAND",
-            help="Run it, without a shell, when the sweep ends; it gets JSON on standard input.",
-        ),
-    ] = None,
+    require_clean: CleanOption = False,
+    notify: NotifyOption = None,
     address: AddressOption = None,
     follow: FollowOption = False,
     wait: WaitOption = False,

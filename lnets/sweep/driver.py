@@ -150,17 +150,12 @@ def _writer(
     """
     stop = threading.Event()
 
-    def tell() -> Standing:
-        standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
-        if publish is not None:
-            publish(readings(live.name, standing, len(progress.running)))
-        return standing
-
     def commit_now_and_then() -> None:
         said = ""
         while not stop.wait(_COMMIT_SECONDS):
             try:
-                live.beat(tuple(progress.running.values()), tell())
+                standing = _told(store, live, progress, publish)
+                live.beat(tuple(progress.running.values()), standing)
                 asked.hear(live.request())
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
@@ -176,10 +171,23 @@ def _writer(
     finally:
         stop.set()
         thread.join()
-        store.commit()
-        tell()
-        live.stop()
-        _log.info("driver ends: %s", progress.summary())
+        try:
+            store.commit()
+        except StoreError as error:
+            remedy = "results wait in the spool: mend that, and submit again."
+            raise StoreError(f"{str(error).rstrip('.')}; {remedy}") from None
+        finally:
+            _told(store, live, progress, publish)
+            live.stop()
+            _log.info("driver ends: %s", progress.summary())
+
+
+def _told(store: Store, live: Live, progress: Progress, publish: Publish | None) -> Standing:
+    """How far the sweep is; whoever collects numbers is given them."""
+    standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
+    if publish is not None:
+        publish(readings(live.name, standing, len(progress.running)))
+    return standing
 
 
 def _handed_out(

@@ -1,10 +1,14 @@
 """What a person reads of a worker that has died."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from lnets.sweep.deaths import cause_of_death, last_death
+from tests.sweep.killing import rows, start
 
 MEMORY = """1 worker(s) were killed due to the node running low on memory. Memory on the node \
 (IP: 127.0.0.1, ID: e2e1) was 6.37GB used / 23.54GB limit (0.270669)
@@ -48,3 +52,41 @@ def test_the_latest_of_several_deaths_is_told(tmp_path: Path) -> None:
     file.write_text(f"Failure # 1 (occurred at 1)\n{MEMORY}\nFailure # 2 (occurred at 2)\n{NODE}\n")
     assert last_death(str(file)) == cause_of_death(NODE)
     assert last_death(None) == last_death(str(tmp_path / "none")) == "the worker died"
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_worker_that_takes_too_much_memory_ends_no_sweep(
+    tiny: dict[str, Any],
+    write: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray kills it when 2 GiB more are in use than now; its held-out samples are 6 GiB."""
+    memory = psutil.virtual_memory()
+    if memory.available < 9 * 2**30:
+        pytest.skip("needs 9 GiB of free memory")
+    most = (memory.total - memory.available + 2 * 2**30) / memory.total
+    monkeypatch.setenv("RAY_memory_usage_threshold", f"{most:.4f}")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
+    tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+    spec = write(
+        {
+            **tiny,
+            "search": {"test_sample_size": [4, 12_000]},
+            "seeds": 1,
+            "resources": {"max_concurrent": 1},
+        }
+    )
+    driver = start(spec, tmp_path / "store")
+    output, errors = driver.communicate(timeout=280)
+    assert driver.returncode == 1, errors
+    assert "Traceback" not in errors
+    assert "OOM" not in output + errors
+    deaths = (
+        "worker lost, tried again: tiny test_sample_size=12000 seed=0: out of memory: Ray killed"
+    )
+    assert errors.count(deaths) == 2
+    [failed] = [row for row in rows(tmp_path / "store").values() if row["status"] == "failed"]
+    assert failed["error"].startswith("the worker was lost: out of memory: Ray killed it, because ")
+    assert len(rows(tmp_path / "store")) == 2

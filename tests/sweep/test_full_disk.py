@@ -11,6 +11,7 @@ import pytest
 
 from lnets.errors import StoreError
 from lnets.results import store as store_module
+from lnets.results.live import heartbeats
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep import runner as runner_module
@@ -51,9 +52,10 @@ def test_results_wait_in_the_spool_while_the_tables_cannot_be_written(
 
     with monkeypatch.context() as patch:
         patch.setattr(Store, "append", full)
-        with pytest.raises(StoreError, match="no space left"):
+        with pytest.raises(StoreError, match="no space left; results wait in the spool: mend"):
             run(plan, store)
     assert len(list(store.spool.iterdir())) == 8
+    assert heartbeats(store.root) == []
     assert run(plan, store).ended == 0
     assert len(rows(store.root)) == 8
 
