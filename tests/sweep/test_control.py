@@ -29,7 +29,7 @@ from lnets.sweep.runner import (
     train_here,
 )
 from tests.conftest import wait_for
-from tests.sweep.test_driver import COMMAND, rows, start
+from tests.sweep.killing import COMMAND, rows, start
 
 Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from lnets.results.store import Store
-from lnets.sweep.driver import code_commit
+from lnets.sweep.code import code_commit
 from lnets.sweep.handover import job_environment
 from tests.conftest import TINY, wait_for
 
