@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+from lnets.errors import ClusterError
 from lnets.results.live import Request, ask, heartbeats
 from lnets.results.log import LogLine, log_lines
 from lnets.results.store import Store
@@ -31,11 +32,17 @@ def end(store: Store, named: str, request: Request, *, patient: bool = False) ->
     Raises:
         NotFoundError: If the store has no such sweep.
         StoreError: If the store cannot be written.
+        ClusterError: If the driver that was waited for has not begun.
     """
     until = time.monotonic() + (_PATIENCE_SECONDS if patient else 0)
     sweep_id = named if patient else find_submission(store, named)["sweep_id"]
     while not (asked := ask(store.root, sweep_id, request)) and time.monotonic() < until:
         time.sleep(_LOOK_SECONDS)
+    if not asked and patient:
+        raise ClusterError(
+            "its driver has not begun, and may wait for what a trial takes; `lnets-sweep cancel` "
+            "ends it."
+        )
     if not asked:
         return f"no driver is at work on {named}"
     what = "to end now" if request == "cancel" else "to stop once what runs has ended"

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from lnets.errors import ClusterError
 from lnets.results import live
 from lnets.results.log import kept_log, log_file, log_lines
 from lnets.results.records import Status
 from lnets.results.store import Store
 from lnets.specs.identity import canonical_json
 from lnets.specs.load import load_sweep
-from lnets.sweep.control import retried
+from lnets.sweep.control import end, retried
 from lnets.sweep.driver import missing, submit
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
@@ -39,6 +40,7 @@ HERE = ("--runner", "in-process")
 @pytest.fixture
 def question(tiny: dict[str, Any], write: Write) -> Path:
     """More trials than a test waits for."""
+    tiny["experiment"]["steps"] = 100
     return write({**tiny, "seeds": 1000, "resources": {"fuse": 1}})
 
 
@@ -104,6 +106,15 @@ def test_nobody_is_asked_where_nobody_is_at_work(
     submit(plan, store, InProcessRunner(), progress)
     assert progress.completed == 4
     assert live.ask(store.root, plan.sweep_id, "stop") == []
+
+
+def test_a_driver_that_has_not_begun_cannot_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lnets.sweep.control._PATIENCE_SECONDS", 0)
+    store = Store(tmp_path / "store", create=True)
+    with pytest.raises(ClusterError, match="has not begun"):
+        end(store, "0123456789ab", "stop", patient=True)
 
 
 def test_groups_that_were_staged_before_the_stop_are_not_run(
