@@ -1,22 +1,30 @@
 """The files of cluster/, read as the tools read them that they are for."""
 
 import gzip
+import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import kubernetes_validate
+import psutil
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from lnets.results.live import Standing
+from lnets.sweep.readings import readings
+
 ROOT = Path(__file__).parents[1]
 CLUSTER = ROOT / "cluster"
+BIN = Path(sys.executable).parent
 # With KubeRay's own schemas, ray.io_rayclusters.yaml.gz and ray.io_rayjobs.yaml.gz, in this folder,
 # manifests are checked against them, too.
 SCHEMAS = os.environ.get("LNETS_KUBERAY_SCHEMAS")
@@ -129,3 +137,58 @@ def test_prometheus_takes_it() -> None:
     assert [job["job_name"] for job in config["scrape_configs"]] == ["ray"]
     if promtool := shutil.which("promtool"):
         subprocess.run([promtool, "check", "config", CLUSTER / "prometheus.yaml"], check=True)
+
+
+def test_the_dashboard_asks_for_what_sweeps_show() -> None:
+    dashboard = json.loads((CLUSTER / "grafana-dashboard.json").read_text())
+    standing = dict.fromkeys(Standing.model_fields, 1) | {
+        "objective": "tightness",
+        "best_label": "",
+        "trouble": "",
+    }
+    every = list(readings("a", Standing.model_validate(standing), 0))
+    shown = {f"ray_{one.name}{'_total' * one.counts}": one for one in every}
+    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    names = {name for expression in asked for name in re.findall(r"ray_\w+", expression)}
+    assert names == set(shown)
+    for expression in asked:
+        (name,) = re.findall(r"ray_\w+", expression)
+        labels = set(re.findall(r"(\w+)=", expression)) | set(
+            re.findall(r"by \((\w+)\)", expression)
+        )
+        assert labels <= set(shown[name].labels)
+    places = [panel["gridPos"] for panel in dashboard["panels"]]
+    cells = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(set(cells)) == len(cells), "panels lie on each other"
+    assert max(x for x, _ in cells) < 24
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(places)
+
+
+def test_two_nodes_end_with_their_command() -> None:
+    script = CLUSTER / "two-nodes.sh"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    done = subprocess.run(
+        [script, "bash", "-c", "ray job list && stat --format %a $RAY_AUTH_TOKEN_PATH; exit 5"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PORT": str(port), "PATH": f"{BIN}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 5, done.stderr
+    assert "600" in done.stdout.split()
+    folder = Path(done.stderr.rpartition("RAY_AUTH_TOKEN_PATH=")[2].strip()).parent
+    assert not folder.exists()
+    assert not [p for p in psutil.process_iter() if str(folder) in " ".join(_command(p))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

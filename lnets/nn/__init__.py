@@ -29,7 +29,7 @@ from lnets.nn.residual import LipschitzResidual, Residual
 from lnets.nn.rotated import RotatedLinear
 from lnets.nn.rounding import evaluate_with_error, evaluation_error
 from lnets.nn.scale import Scale
-from lnets.nn.spectra import singular_values
+from lnets.nn.spectra import orthonormality_error, singular_values
 
 __all__ = [
     "Abs",
@@ -72,6 +72,7 @@ __all__ = [
     "evaluate_with_error",
     "evaluation_error",
     "max_min",
+    "orthonormality_error",
     "project_",
     "project_weights_",
     "singular_values",

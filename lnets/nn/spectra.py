@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from lnets.functional.spectra import conv_singular_values
 from lnets.nn.conv import LipschitzConv2d
 from lnets.nn.effective import EffectiveWeight
-from lnets.nn.linear import LipschitzLinear
+from lnets.nn.linear import BjorckLinear, LipschitzLinear
+from lnets.nn.orthogonal import OrthogonalLinear
 
 _Dense = LipschitzLinear | nn.Linear
 _Convolution = LipschitzConv2d | nn.Conv2d
@@ -31,6 +32,18 @@ def singular_values(model: nn.Module) -> dict[str, Tensor]:
             for name, layer in model.named_modules()
             if isinstance(layer, _Dense) or (isinstance(layer, _Convolution) and layer.groups == 1)
         }
+
+
+def orthonormality_error(model: nn.Module) -> float | None:
+    """The largest |σ − 1| of all dense layers that are made orthonormal; None if there are none.
+
+    Args:
+        model: Any network with finite weights.
+    """
+    layers = [m for m in model.modules() if isinstance(m, BjorckLinear | OrthogonalLinear)]
+    with torch.no_grad():
+        values = [torch.linalg.svdvals(layer.effective_weight()) for layer in layers]
+    return max((float((each - 1).abs().max()) for each in values), default=None)
 
 
 def _values(layer: _Dense | _Convolution) -> Tensor:

@@ -46,6 +46,8 @@ class Standing(BaseModel):
     """The trial that has it."""
     steps_per_second: float | None
     """Of the trial that has ended last."""
+    orthonormality_error: float | None
+    """Of the same."""
     seconds_left: float | None
     """Until the end, if that can be told."""
     trouble: str

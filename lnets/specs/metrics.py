@@ -58,6 +58,11 @@ WASSERSTEIN = {
     "lipschitz_upper_bound": Metric(
         "proven Lipschitz constant of the network", "output per input unit", None
     ),
+    "orthonormality_error": Metric(
+        "the largest |σ − 1| of the singular values σ of dense layers that are made orthonormal",
+        "1",
+        "lower",
+    ),
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
     "peak_memory": Metric(
@@ -107,6 +112,7 @@ CLASSIFICATION = {
         "1",
         "lower",
     ),
+    "orthonormality_error": WASSERSTEIN["orthonormality_error"],
     "train_seconds": WASSERSTEIN["train_seconds"],
     "steps_per_second": WASSERSTEIN["steps_per_second"],
     "peak_memory": WASSERSTEIN["peak_memory"],

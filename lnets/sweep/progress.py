@@ -45,6 +45,8 @@ class Progress:
     """Keys of trials that are not compared, because others only need them."""
     speed: float | None = None
     """Steps per second of the trial that has ended last."""
+    orthonormality_error: float | None = None
+    """Of the same."""
     _since: dict[str, float] = field(default_factory=dict)
     """When groups at work began, by the key of their first trial."""
     _most_at_work: int = 1
@@ -91,6 +93,7 @@ class Progress:
             lost=self.retried,
             spooled=spooled,
             steps_per_second=self.speed,
+            orthonormality_error=self.orthonormality_error,
             trouble=self.last_error,
         )
 
@@ -119,6 +122,7 @@ class Progress:
         for result in results:
             label = labels[result.trial_key]
             self.speed = result.metrics.get("steps_per_second", self.speed)
+            self.orthonormality_error = result.metrics.get("orthonormality_error")
             match result.status:
                 case "failed":
                     self.failed += 1

@@ -46,3 +46,6 @@ def readings(sweep: str, standing: Standing, running: int) -> Iterator[Reading]:
     if standing.steps_per_second is not None:
         speed = "Training steps per second of the trial that has ended last"
         yield Reading("lnets_steps_per_second", speed, standing.steps_per_second, whose)
+    if standing.orthonormality_error is not None:
+        name, error = "lnets_orthonormality_error", standing.orthonormality_error
+        yield Reading(name, "Largest |σ − 1| in the trial that has ended last", error, whose)

@@ -6,6 +6,7 @@ from typing import assert_never
 
 import torch
 
+from lnets.nn import orthonormality_error
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.experiments import AnyExperiment
 from lnets.specs.gan import GanSpec
@@ -55,7 +56,17 @@ def run_trials(
     outcomes = _train(experiments, seeds, where, report, compiled, files, until)
     peak = memory.gib()
     more = {} if peak is None else {"peak_memory": peak}
-    return [replace(outcome, metrics=outcome.metrics | more) for outcome in outcomes]
+    return [
+        replace(outcome, metrics=outcome.metrics | more | _orthonormality(outcome))
+        for outcome in outcomes
+    ]
+
+
+def _orthonormality(outcome: Outcome) -> dict[str, float]:
+    if outcome.model is None or outcome.status == "diverged":
+        return {}
+    error = orthonormality_error(outcome.model)
+    return {} if error is None else {"orthonormality_error": error}
 
 
 def _train(

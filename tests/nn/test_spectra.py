@@ -1,7 +1,16 @@
+import pytest
 import torch
 from torch import nn
 
-from lnets.nn import BCOPConv2d, BjorckLinear, FullyConnected, GroupSort, singular_values
+from lnets.nn import (
+    BCOPConv2d,
+    BjorckLinear,
+    FullyConnected,
+    GroupSort,
+    OrthogonalLinear,
+    orthonormality_error,
+    singular_values,
+)
 
 # Of orthonormal weights in float32.
 ROUNDING = 1e-5
@@ -36,3 +45,18 @@ def test_they_are_of_effective_weights() -> None:
 def test_a_network_of_one_layer_has_a_name_too() -> None:
     assert list(singular_values(nn.Linear(2, 3))) == ["(root)"]
     assert singular_values(nn.Conv2d(4, 4, 3, groups=2)) == {}
+
+
+def test_orthonormality_error_is_of_layers_that_are_made_orthonormal() -> None:
+    free = nn.Linear(4, 4)
+    short = BjorckLinear(64, 64, bjorck_iter=1)
+    with torch.no_grad():
+        free.weight.fill_(9.0)
+        short.weight.copy_(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))
+    model = nn.Sequential(free, BjorckLinear(4, 64), short, OrthogonalLinear(64, 8)).eval()
+    error = orthonormality_error(model)
+    values = torch.linalg.svdvals(short.effective_weight().detach())
+    assert error == pytest.approx(float((values - 1).abs().max()), abs=1e-6)
+    assert error > 0.1
+    assert orthonormality_error(nn.Sequential(model[1], model[3])) < ROUNDING
+    assert orthonormality_error(free) is None
