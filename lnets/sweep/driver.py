@@ -197,7 +197,10 @@ def _told(store: Store, live: Live, progress: Progress, publish: Publish | None)
     """How far the sweep is; whoever collects numbers is given them."""
     standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
     if publish is not None:
-        publish(readings(live.name, standing, len(progress.running)))
+        try:
+            publish(readings(live.name, standing, len(progress.running)))
+        except Exception as error:  # no sweep may end because its numbers cannot be shown
+            _log.warning("Numbers cannot be shown to Prometheus: %s", error)
     return standing
 
 
