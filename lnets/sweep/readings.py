@@ -14,6 +14,7 @@ class Reading:
 
     name: str
     meaning: str
+    """In ASCII, as Ray takes nothing else."""
     value: float
     labels: Mapping[str, str]
     counts: bool = False
@@ -47,5 +48,6 @@ def readings(sweep: str, standing: Standing, running: int) -> Iterator[Reading]:
         speed = "Training steps per second of the trial that has ended last"
         yield Reading("lnets_steps_per_second", speed, standing.steps_per_second, whose)
     if standing.orthonormality_error is not None:
-        name, error = "lnets_orthonormality_error", standing.orthonormality_error
-        yield Reading(name, "Largest |σ − 1| in the trial that has ended last", error, whose)
+        far = "Largest distance of a singular value from 1 in the trial that has ended last"
+        error = standing.orthonormality_error
+        yield Reading("lnets_orthonormality_error", far, error, whose)
