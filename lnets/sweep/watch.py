@@ -53,9 +53,12 @@ def watch_as_json(store: Store, name: str) -> Iterator[dict[str, Any]]:
 def watch(store: Store, name: str, console: Console) -> None:
     """Show a sweep until it ends: a table that changes on a terminal, else a line now and then."""
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=4, transient=True) as shown:
-            for look in looks(store, name):
-                shown.update(_table(look))
+        seen = looks(store, name)
+        first = next(seen, None)
+        if first is not None:  # nothing is drawn where there is nothing to watch
+            with Live(_table(first), console=console, transient=True) as shown:
+                for look in seen:
+                    shown.update(_table(look))
     else:
         said = -_LINE_SECONDS
         for look in looks(store, name):
@@ -108,4 +111,5 @@ def _table(look: Heartbeat) -> Group:
     if standing is not None and standing.trouble:
         table.add_row("latest trouble", Text(standing.trouble, style="red"))
     done = 0 if standing is None else standing.total - standing.left
-    return Group(ProgressBar(1 if standing is None else standing.total, done, width=60), table)
+    bar = ProgressBar(1 if standing is None else standing.total, done, width=60)
+    return Group(bar, Text(), table)  # a bar does not end its line
