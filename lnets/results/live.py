@@ -115,6 +115,10 @@ class Live:
             return "cancel"
         return "stop" if stop_asked(self._root, self.driver) else None
 
+    def ask_itself(self, request: Request) -> None:
+        """Ask this driver, as others may: its workers look for that, too."""
+        _request_file(self._root, self.driver, request).touch()
+
     def stop(self) -> None:
         """The driver has ended."""
         self._file.unlink(missing_ok=True)

@@ -245,7 +245,7 @@ class OptunaSpec(Spec):
     parallel: int = Field(4, ge=1, le=1024)
     """Configurations at work at the same time. The n-th is proposed from the results of all up to
     the (n − parallel)-th, in this order, however fast each ended: so timing changes nothing."""
-    first_seeds: int | None = Field(1, ge=1)
+    first_seeds: int | None = Field(1, ge=1, le=10_000)
     """How many seeds a configuration is tried with before the others: these are not run if it has
     diverged, or if each of its seeds is worse than all seeds of the best one. Null: all at once, as
     it always is with several objectives."""

@@ -69,7 +69,7 @@ class ResourcesSpec(Spec):
             raise rule_broken(((), f"must be a fraction below 1 or a whole number, got {gpu}"))
         return gpu
 
-    max_concurrent: int | None = Field(None, ge=1)
+    max_concurrent: int | None = Field(None, ge=1, le=100_000)
     """Groups of trials that run at the same time at most; null: as many as fit."""
     fuse: Fuse = "auto"
     """How many trials that differ only in seed, learning rate, weight decay and clipping are
@@ -78,13 +78,13 @@ class ResourcesSpec(Spec):
     compile: bool = False
     """Whether networks are compiled before they are trained: seconds once per group, and worth it
     where launching operations costs more than they do, as on a GPU. `docs/speed.md` has figures."""
-    memory: float | None = Field(None, gt=0)
+    memory: float | None = Field(None, gt=0, le=1e6)
     """GiB that trials trained together may take, by an estimate, and that Ray keeps free for them;
     of each worker. Null sets no bound."""
     custom: dict[CustomResource, Amount] = Field(default_factory=dict, max_length=16)
     """Amounts of Ray's custom resources, by the names that its machines were started with; of each
     worker."""
-    time_budget: float | None = Field(None, gt=0)
+    time_budget: float | None = Field(None, gt=0, le=1e9)
     """Seconds after which a submission starts no further trial; those that run are finished, and
     submitting again goes on. Null sets no bound."""
     max_failures: int = Field(2, ge=0, le=1000)

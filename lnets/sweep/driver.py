@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from lnets import __version__
 from lnets.errors import StoreError
-from lnets.results.live import Live, Request, Standing
+from lnets.results.live import Live, Standing
 from lnets.results.log import kept_log
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
@@ -105,32 +105,43 @@ def submit(
     live.beat(())
     if trials or (search and search.pending) or not store.has_sweep(plan.sweep_id):
         store.add_sweep(_sweep_record(plan, commit))
-    asked = _Asked(interrupted or threading.Event())
+    asked = _Asked(interrupted or threading.Event(), live, plan.sweep.resources.time_budget)
     log = kept_log(store.root, plan.sweep_id, everything_shown=JOB in os.environ)
     with log, _writer(store, live, progress, asked, publish):
         _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
-        budget = plan.sweep.resources.time_budget
-        runner.run(_handed_out(schedule, asked, live.driver, budget), schedule)
+        runner.run(_handed_out(schedule, asked, live.driver), schedule)
     if schedule.not_kept is not None:
         raise StoreError(
             f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "
             "make room, and submit again."
         )
     store.compact()
-    if asked.to_stop.is_set():
+    if asked.to_stop.is_set() and progress.left:
         raise KeyboardInterrupt
 
 
 class _Asked:
-    """What the driver has been asked to do."""
+    """What the driver has been asked to do.
 
-    def __init__(self, to_end: threading.Event) -> None:
+    Args:
+        to_end: Set once it is to end now.
+        live: Where others ask.
+        budget: Seconds after which it asks itself to stop; None: never.
+    """
+
+    def __init__(self, to_end: threading.Event, live: Live, budget: float | None) -> None:
         self.to_end = to_end
         self.to_stop = threading.Event()
+        self._live, self._budget, self._begun = live, budget, time.monotonic()
 
-    def hear(self, request: Request | None) -> None:
-        """Take what the store says; who executes trials is interrupted if they are to end now."""
+    def look(self) -> None:
+        """Hear what is asked; who executes trials is interrupted if they are to end now."""
+        spent = self._budget is not None and time.monotonic() - self._begun >= self._budget
+        if spent and not self.to_stop.is_set():
+            _log.warning("the time budget of %g s is spent", self._budget)
+            self._live.ask_itself("stop")
+        request = self._live.request()
         if request == "stop" and not self.to_stop.is_set():
             self.to_stop.set()
             _log.info("asked to stop: no further trial starts")
@@ -156,7 +167,7 @@ def _writer(
             try:
                 standing = _told(store, live, progress, publish)
                 live.beat(tuple(progress.running.values()), standing)
-                asked.hear(live.request())
+                asked.look()
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
                 # Results wait in the spool; the last commit raises if the trouble has stayed.
@@ -186,20 +197,18 @@ def _told(store: Store, live: Live, progress: Progress, publish: Publish | None)
     """How far the sweep is; whoever collects numbers is given them."""
     standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
     if publish is not None:
-        publish(readings(live.name, standing, len(progress.running)))
+        try:
+            publish(readings(live.name, standing, len(progress.running)))
+        except Exception as error:  # no sweep may end because its numbers cannot be shown
+            _log.warning("Numbers cannot be shown to Prometheus: %s", error)
     return standing
 
 
 def _handed_out(
-    groups: Iterator[Group | None], asked: _Asked, driver: str, budget: float | None
+    groups: Iterator[Group | None], asked: _Asked, driver: str
 ) -> Iterator[Group | None]:
-    """Groups as long as the driver may go on: until it is asked not to, or its seconds are over."""
-    begun = time.monotonic()
+    """Groups as long as the driver has not been asked to end."""
     for group in groups:
-        spent = budget is not None and time.monotonic() - begun >= budget
-        if spent and not asked.to_stop.is_set():
-            asked.to_stop.set()
-            _log.warning("the time budget of %g s is spent: no further trial starts", budget)
         if asked.to_end.is_set():
             raise KeyboardInterrupt
         if asked.to_stop.is_set():

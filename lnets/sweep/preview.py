@@ -100,6 +100,7 @@ def preview(plan: Plan, folder: Path) -> Preview:
     seconds = expected_seconds(plan, known)
     resources = plan.sweep.resources
     workers = max(1, (os.cpu_count() or 1) // (resources.cpu * resources.workers))
+    workers = min(workers, resources.max_concurrent or workers)
     separate = [] if resources.fuse == "off" else to_run
     reasons = [why_alone(trial.experiment, resources) for trial in separate]
     return Preview(

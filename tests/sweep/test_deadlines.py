@@ -1,5 +1,6 @@
 """Trials whose worker has died begin again after a while, and a submission ends in time."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
 from lnets.sweep.schedule import Schedule
+from tests.conftest import wait_for
 from tests.sweep.killing import rows
 
 
@@ -89,23 +91,48 @@ def test_others_run_while_one_waits(tiny: dict[str, Any], store: Store, clock: C
     assert group_of(schedule) == first
 
 
+class Slow(InProcessRunner):
+    """Has groups staged, and takes six seconds before each."""
+
+    def __init__(self, clock: Clock, store: Store, budget: float) -> None:
+        self._clock, self._requests, self._end = clock, store.root / "live", clock.now + budget
+
+    def run(self, groups: Any, listener: Any) -> None:
+        def slowly() -> Iterator[Group | None]:
+            for group in list(itertools.islice(groups, 3)):
+                self._clock.now += 6
+                if self._clock.now >= self._end:
+                    wait_for(lambda: list(self._requests.glob("*.stop")))
+                yield group
+
+        super().run(slowly(), listener)
+
+
 def test_nothing_starts_once_the_time_budget_is_spent(
-    tiny: dict[str, Any], store: Store, clock: Clock
+    tiny: dict[str, Any], store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What had ended is there; submitting again goes on."""
+    """Not even what was staged before; what had ended is there, and submitting again goes on."""
+    monkeypatch.setattr(driver_module, "_COMMIT_SECONDS", 0.01)
+    plan = plan_of(tiny, time_budget=10)
+    with pytest.raises(KeyboardInterrupt):
+        submit(plan, store, Slow(clock, store, 10), Progress.of(plan, 0))
+    assert len(rows(store.root)) == 1
+    submit(plan, store, InProcessRunner(), Progress.of(plan, 1))
+    assert len(rows(store.root)) == 3
+
+
+def test_a_budget_that_the_last_trials_have_spent_ends_nothing_early(
+    tiny: dict[str, Any], store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver_module, "_COMMIT_SECONDS", 0.01)
     plan = plan_of(tiny, time_budget=10)
 
-    class Slow(InProcessRunner):
+    class Late(InProcessRunner):
         def run(self, groups: Any, listener: Any) -> None:
-            def slowly() -> Iterator[Group | None]:
-                for group in groups:
-                    clock.now += 6
-                    yield group
+            super().run(groups, listener)
+            clock.now += 60
+            wait_for(lambda: list((store.root / "live").glob("*.stop")))
 
-            super().run(slowly(), listener)
-
-    with pytest.raises(KeyboardInterrupt):
-        submit(plan, store, Slow(), Progress.of(plan, 0))
-    assert len(rows(store.root)) == 2
-    submit(plan, store, Slow(), Progress.of(plan, 2))
-    assert len(rows(store.root)) == 3
+    progress = Progress.of(plan, 0)
+    submit(plan, store, Late(), progress)
+    assert (progress.completed, progress.left) == (3, 0)

@@ -1,5 +1,7 @@
 """A search goes on after its driver was killed, and two drivers share one."""
 
+import json
+import wsgiref.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,3 +75,30 @@ def test_the_study_of_a_search_is_written_for_optuna(
             ran = [known[key] for key in trial.user_attrs["trial_keys"] if key in known]
             assert {f'"lr":{trial.params["optim.lr"]}' in row["config"] for row in ran} == {True}
     assert f"wrote {out}" in capsys.readouterr().err
+
+
+def test_optunas_dashboard_opens_the_study_of_a_search(
+    tiny: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    from lnets.cli import app
+
+    dashboard = pytest.importorskip("optuna_dashboard")
+    data = tuned(tiny) | {"algorithm": {"type": "optuna", "configurations": 3}}
+    spec, out = write(data), tmp_path / "study.db"
+    where = ["--store", str(tmp_path / "store")]
+    app(["submit", str(spec), "--runner", "in-process", *where], standalone_mode=False)
+    app(["study", "tiny", "--out", str(out), *where], standalone_mode=False)
+    pages = dashboard.wsgi(optuna.storages.RDBStorage(f"sqlite:///{out}"))
+    [study] = answer_of(pages, "/api/studies")["study_summaries"]
+    assert study["study_name"] == "tiny"
+    shown = answer_of(pages, f"/api/studies/{study['study_id']}")
+    assert shown["objective_names"] == ["wasserstein_estimate"]
+    assert [trial["params"][0]["name"] for trial in shown["trials"]] == ["optim.lr"] * 3
+
+
+def answer_of(pages: Callable[..., Any], path: str) -> dict[str, Any]:
+    """What an application answers to a request, as data."""
+    environment: dict[str, Any] = {"PATH_INFO": path}
+    wsgiref.util.setup_testing_defaults(environment)
+    body = b"".join(pages(environment, lambda *_: None))
+    return dict(json.loads(body))
