@@ -204,7 +204,9 @@ def _quote_paths(condition: str, columns: Collection[str]) -> str:
 
 
 def _reason(error: Exception, sql: str, columns: Collection[str]) -> str:
-    """What DuckDB says, and the nearest column where one does not exist."""
+    """What DuckDB says, and the nearest column where one does not exist, or the tables."""
+    if no_table := re.search(r"Table with name (.+) does not exist", str(error)):
+        return f"no table `{no_table[1]}`; {nearest(no_table[1], _TABLES)}"
     missing = re.search(r'Referenced (?:column|table) "([^"]+)"', str(error))
     if missing is None:
         return str(error)

@@ -106,6 +106,8 @@ def scheduler_rules(sweep: SweepSpec) -> Iterator[Broken]:
     elif sweep.experiment.pause_at(scheduler.grace) is None:
         yield (
             ("scheduler", "grace"),
-            f"must leave something of the training, got {show(scheduler.grace)}, and trainings "
-            "pause at points of their curve, or after epochs; lower it, or `log_every`",
+            f"must leave something of the training, got {show(scheduler.grace)}, and one of "
+            f"{sweep.experiment.length} {sweep.experiment.unit} pauses at multiples of "
+            f"{sweep.experiment.pause_unit}; lower it, or train longer, or pause more often by "
+            "`log_every` or `checkpoint_every`",
         )

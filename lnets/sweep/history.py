@@ -75,19 +75,19 @@ def brief(row: dict[str, Any]) -> dict[str, str]:
         "trials": ", ".join([f"{row['completed']} of {row['trials']}", *others]),
         "best": f"{best['metric']} {best['mean']:.4g} ({values})" if best else "–",
         "training": duration(row["train_seconds"]),
-        "age": duration(row["age_seconds"]),
+        "age": duration(row["age_seconds"], units=1),
     }
 
 
-def duration(seconds: float) -> str:
-    """A time in its largest two units: `3 d 4 h`."""
+def duration(seconds: float, *, units: int = 2) -> str:
+    """A time in its largest units: `3 d 4 h`."""
     left = round(seconds)
     parts = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
         if left >= size or unit == "s":
             parts.append(f"{left // size} {unit}")
         left %= size
-    return " ".join(parts[:2])
+    return " ".join(parts[:units])
 
 
 def collect_garbage(store: Store, drop: Sequence[str], *, really: bool) -> list[Garbage]:

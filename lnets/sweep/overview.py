@@ -78,7 +78,8 @@ class Status:
             for name, need in self.needs.items()
         ]
         if self.driver is not None:
-            lines.append(f"  running now, driver {self.driver.pid} on {self.driver.host}:")
+            driver = f"driver {self.driver.pid} on {self.driver.host}"
+            lines.append(f"  running now, {driver}:" + " nothing" * (not self.driver.running))
             lines += [f"    {label}" for label in self.driver.running]
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")

@@ -76,7 +76,8 @@ class Preview:
                 f"proposed as results come in: up to {many(self.to_come, 'configuration')}"
             )
         lines += [f"one by one: {reason}" for reason in self.alone]
-        lines += [f"  {label}" for label in self.to_run]
+        if self.to_run:
+            lines += ["trials to run:", *(f"  {label}" for label in self.to_run)]
         lines += [
             f"  skipped {json.dumps(skipped.overrides)}: {skipped.reason}"
             for skipped in self.skipped

@@ -14,7 +14,7 @@ class Reading:
 
     name: str
     meaning: str
-    """In ASCII, as Ray takes nothing else."""
+    """ASCII, as are the labels: Ray takes nothing else."""
     value: float
     labels: Mapping[str, str]
     counts: bool = False
@@ -48,6 +48,6 @@ def readings(sweep: str, standing: Standing, running: int) -> Iterator[Reading]:
         speed = "Training steps per second of the trial that has ended last"
         yield Reading("lnets_steps_per_second", speed, standing.steps_per_second, whose)
     if standing.orthonormality_error is not None:
-        far = "Largest distance of a singular value from 1 in the trial that has ended last"
         error = standing.orthonormality_error
+        far = "How far singular values are from 1 in the trial that has ended last"
         yield Reading("lnets_orthonormality_error", far, error, whose)

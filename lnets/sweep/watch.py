@@ -74,9 +74,11 @@ def watch(looks: Looks, standing: Callable[[], Stands], console: Console) -> Non
     """
     with contextlib.closing(looks):
         if console.is_terminal:
-            with Live(console=console, refresh_per_second=4, transient=True) as shown:
-                for look in looks:
-                    shown.update(_table(look))
+            first = next(looks, None)
+            if first is not None:  # nothing is drawn where there is nothing to watch
+                with Live(_table(first), console=console, transient=True) as shown:
+                    for look in looks:
+                        shown.update(_table(look))
         else:
             said = -_LINE_SECONDS
             for look in looks:
@@ -128,4 +130,5 @@ def _table(look: Heartbeat) -> Group:
     if standing is not None and standing.trouble:
         table.add_row("latest trouble", Text(standing.trouble, style="red"))
     done = 0 if standing is None else standing.total - standing.left
-    return Group(ProgressBar(1 if standing is None else standing.total, done, width=60), table)
+    bar = ProgressBar(1 if standing is None else standing.total, done, width=60)
+    return Group(bar, Text(), table)  # a bar does not end its line

@@ -105,6 +105,8 @@ def _words(metric: str, groups: Sequence[Group], intervals: Mapping[int, Interva
     words = f"{metric}: {known.meaning}. " if known else ""
     if len(texts) == 1:
         return f"{words}Only of {texts[0]}."
+    if len(means := {format_interval(intervals[i]) for i in by_mean}) == 1:
+        return f"{words}The mean of each of {len(texts)} configurations is {means.pop()}."
     return (
         f"{words}Of {len(texts)} configurations the mean is highest for {texts[-1]}, lowest for "
         f"{texts[0]}."
