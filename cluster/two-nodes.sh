@@ -40,7 +40,7 @@ finally:
     cluster.shutdown()
 END
 nodes=$!
-until grep --quiet ^ready "$folder/log"; do
+until grep --quiet --no-messages ^ready "$folder/log"; do
   if ! kill -0 "$nodes" 2>/dev/null; then
     cat "$folder/log" >&2
     exit 3

@@ -35,7 +35,8 @@ def audit(
     if as_json:
         print_json([one.to_json() for one in audited])
     else:
-        print_rows([one.to_row() for one in audited], as_json)
+        noted = any(one.note for one in audited)
+        print_rows([one.to_row(noted=noted) for one in audited], as_json)
     if not any(one.searched for one in audited):
         typer.echo("Nothing was searched, so nothing is known of them.", err=True)
         raise typer.Exit(1)

@@ -15,7 +15,7 @@ from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.results.views import flatten
 from lnets.specs.metrics import find_metric
-from lnets.specs.spec import show
+from lnets.specs.spec import many, show
 
 _KEY = re.compile(r'"([0-9a-f]{64})"')
 
@@ -96,7 +96,8 @@ def trial_text(found: dict[str, Any]) -> str:
         [f"{path}: {show(value)}" for path, value in flatten(found["config"]).items()],
     )
     curves = [
-        "{metric}: {points} points, {last_value:.6g} after step {last_step}".format(**one)
+        f"{one['metric']}: {many(one['points'], 'point')}, {one['last_value']:.6g} after step "
+        f"{one['last_step']}"
         for one in found["curve"]
     ]
     lines += _section("learning curve", curves)

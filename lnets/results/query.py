@@ -35,6 +35,7 @@ _STRUCTURES = (
     "SELECT DISTINCT json_structure(config)::VARCHAR FROM stored_configurations ORDER BY ALL"
 )
 _METRICS = "SELECT DISTINCT unnest(json_keys(metrics)) AS metric FROM stored ORDER BY metric"
+_TABLES = ("trials", "attempts", "curves", "sweeps")
 _QUERY_SHOWN = "\nLINE "  # from here on DuckDB shows a query, of which a person wrote a part only
 _TEXTS = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
 

@@ -63,20 +63,18 @@ class Audited:
             "seconds": self.seconds,
         }
 
-    def to_row(self) -> dict[str, Any]:
-        """The same for a person."""
+    def to_row(self, *, noted: bool) -> dict[str, Any]:
+        """The same for a person, with the note if any trial has one."""
         row = self.to_json()
         reached, claimed = row["reached"], row["claimed"]
         return {
             "trial": row["trial_key"][:KEY_DIGITS],
             "network": row["network"],
-            "claimed constant": None if claimed is None else f"{claimed:.6g}",
+            "claimed": None if claimed is None else f"{claimed:.6g}",
             "attacked": row["attacked"],
             "reached": None if reached is None else f"{reached:.1%}",
             "violations": len(row["violations"]),
-            "seconds": f"{row['seconds']:.0f}",
-            "note": row["note"],
-        }
+        } | ({"note": row["note"]} if noted else {})
 
 
 def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 _PROBE_SECONDS = 60
+_AGENT_SECONDS = 60
 _OBJECT_STORE_BYTES = 200 * 2**20
 _API_ADDRESS = "RAY_API_SERVER_ADDRESS"
 _log = logging.getLogger(__name__)
@@ -76,18 +78,24 @@ class Jobs:
         Raises:
             ClusterError: If the cluster does not take it.
         """
-        try:
-            self._client.submit_job(
-                entrypoint=entrypoint,
-                submission_id=job,
-                runtime_env={"working_dir": str(folder), "env_vars": dict(variables)},
-                metadata=dict(metadata),
-            )
-        except Exception as error:  # Ray documents no narrower class
-            if "already exists" in str(error):
-                return False
-            raise self._refused(error) from None
-        return True
+        deadline = time.monotonic() + _AGENT_SECONDS
+        while True:
+            try:
+                self._client.submit_job(
+                    entrypoint=entrypoint,
+                    submission_id=job,
+                    runtime_env={"working_dir": str(folder), "env_vars": dict(variables)},
+                    metadata=dict(metadata),
+                )
+            except Exception as error:  # Ray documents no narrower class
+                if "already exists" in str(error):
+                    return False
+                # A cluster that has just begun answers before it can take jobs.
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise self._refused(error) from None
+                time.sleep(1)
+            else:
+                return True
 
     def end(self, job: str) -> None:
         """Ask a job's driver to end now; Ray kills it should it take a minute."""

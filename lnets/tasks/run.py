@@ -1,5 +1,6 @@
 """Run any experiments that can be trained side by side."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
@@ -65,7 +66,8 @@ def run_trials(
 def _orthonormality(outcome: Outcome) -> dict[str, float]:
     if outcome.model is None or outcome.status == "diverged":
         return {}
-    error = orthonormality_error(outcome.model)
+    # Critics come as they are trained; others need them so.
+    error = orthonormality_error(copy.deepcopy(outcome.model).eval())
     return {} if error is None else {"orthonormality_error": error}
 
 

@@ -243,6 +243,7 @@ def test_the_funnels_are_found(tiny: dict[str, Any]) -> None:
         metrics = outcome(spec(tiny, **common, **changes))[0].metrics
         assert metrics["tightness"] > 0.8
         assert metrics["gradient_cosine"] > 0.8
+        assert metrics["orthonormality_error"] < 1e-5
         # Of 1,000 samples: the estimate's standard error is 0.04.
         assert metrics["wasserstein_estimate"] < metrics["wasserstein_exact"] + 0.15
         assert metrics["wasserstein_estimate"] <= metrics["wasserstein_exact_sample"]
