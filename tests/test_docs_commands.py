@@ -30,8 +30,7 @@ ENVIRONMENT = (
     *("make", "source", "export", "pip", "ray", "optuna-dashboard", "pytest"),
     "cluster/two-nodes.sh",
 )
-"""What else may be typed. `make sweep` and the script have tests of their own, and Ray's commands have
-Ray's."""
+"""What else may be typed; `make sweep` and the script have tests of their own."""
 
 
 def shortened(value: Any) -> Any:
