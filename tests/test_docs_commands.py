@@ -26,8 +26,12 @@ OTHERS = {"split": {"type": "per_class", "train": 16, "validation": 2}, "step": 
 LEFT_OUT = ("schedule", "max_train_seconds", "every")
 NEEDED = ("gan_quick",)
 """Sweeps of which others need a configuration, so that all must be there."""
-ENVIRONMENT = ("make", "source", "export", "pip", "ray", "optuna-dashboard", "pytest")
-"""What else may be typed. `make sweep` has a test of its own, and Ray's commands have Ray's."""
+ENVIRONMENT = (
+    *("make", "source", "export", "pip", "ray", "optuna-dashboard", "pytest"),
+    "cluster/two-nodes.sh",
+)
+"""What else may be typed. `make sweep` and the script have tests of their own, and Ray's commands have
+Ray's."""
 
 
 def shortened(value: Any) -> Any:
@@ -112,7 +116,7 @@ def needed(words: tuple[str, ...], folder: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_quick")
-@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_its_commands_can_be_typed(page: Path, run: Callable[..., str], folder: Path) -> None:
     there: set[str] = set()
     for command in SHOWN[page]:

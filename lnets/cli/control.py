@@ -19,8 +19,9 @@ from lnets.errors import SpecError
 
 if TYPE_CHECKING:
     from lnets.results.live import Request
+    from lnets.sweep.handed import Handed
     from lnets.sweep.handover import Again
-    from lnets.sweep.remote import Cluster, Handed
+    from lnets.sweep.remote import Cluster
 
 FollowOption = Annotated[
     bool, typer.Option("--follow", help="With --address: stay, and show what the driver writes.")

@@ -1,6 +1,8 @@
 """Commands about a store and its history: each parses, calls one function, and prints."""
 
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +16,9 @@ from lnets.cli.app import (
 )
 from lnets.cli.completion import sweeps, trials
 from lnets.cli.output import print_json, print_rows
+
+if TYPE_CHECKING:
+    from lnets.sweep.watch import Looks, Stands
 
 
 @app.command("list")
@@ -87,6 +92,7 @@ def status(
 def watch(
     sweep: SweepArgument,
     store: StoreOption = DEFAULT_STORE,
+    address: AddressOption = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print a JSON object per line, as something changes.")
     ] = False,
@@ -97,17 +103,33 @@ def watch(
     """
     import json
 
-    from lnets.results.store import Store
     from lnets.sweep import watch as watching
 
-    there = Store(store)
+    looks, standing = _there(address, sweep, store) if address else _here(sweep, store)
     if as_json:
-        for look in watching.watch_as_json(there, sweep):
+        for look in watching.watch_as_json(looks, standing):
             typer.echo(json.dumps(look))
         return
     from rich.console import Console
 
-    watching.watch(there, sweep, Console())
+    watching.watch(looks, standing, Console())
+
+
+def _here(sweep: str, store: Path) -> "tuple[Looks, Callable[[], Stands]]":
+    from lnets.results.store import Store
+    from lnets.sweep.overview import find_submission, status_of
+    from lnets.sweep.watch import looks
+
+    there = Store(store)
+    sweep_id = find_submission(there, sweep)["sweep_id"]
+    return looks(there.root, sweep_id), lambda: status_of(there, sweep)[0]
+
+
+def _there(address: str, sweep: str, store: Path) -> "tuple[Looks, Callable[[], Stands]]":
+    from lnets.sweep.remote import Cluster
+
+    cluster = Cluster(address)
+    return cluster.looks(sweep, store), lambda: cluster.statuses(sweep, store)[0]
 
 
 @app.command()

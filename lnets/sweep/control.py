@@ -34,19 +34,30 @@ def end(store: Store, named: str, request: Request, *, patient: bool = False) ->
         StoreError: If the store cannot be written.
         ClusterError: If the driver that was waited for has not begun.
     """
-    until = time.monotonic() + (_PATIENCE_SECONDS if patient else 0)
+    if patient:
+        await_driver(store, named)
     sweep_id = named if patient else find_submission(store, named)["sweep_id"]
-    while not (asked := ask(store.root, sweep_id, request)) and time.monotonic() < until:
-        time.sleep(_LOOK_SECONDS)
-    if not asked and patient:
-        raise ClusterError(
-            "its driver has not begun, and may wait for what a trial takes; `lnets-sweep cancel` "
-            "ends it."
-        )
+    asked = ask(store.root, sweep_id, request)
     if not asked:
         return f"no driver is at work on {named}"
     what = "to end now" if request == "cancel" else "to stop once what runs has ended"
     return "\n".join(f"asked driver {one.pid} on {one.host} {what}" for one in asked)
+
+
+def await_driver(store: Store, sweep_id: str) -> None:
+    """Wait for a driver that has only just begun.
+
+    Raises:
+        ClusterError: If it does not.
+    """
+    until = time.monotonic() + _PATIENCE_SECONDS
+    while not any(one.sweep_id == sweep_id for one in heartbeats(store.root)):
+        if time.monotonic() >= until:
+            raise ClusterError(
+                "its driver has not begun, and may wait for what a trial takes; `lnets-sweep "
+                "cancel` ends it."
+            )
+        time.sleep(_LOOK_SECONDS)
 
 
 def retried(store: Store, plan: Plan, again: Again) -> frozenset[str] | None:

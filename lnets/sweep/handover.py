@@ -42,7 +42,7 @@ class Handover(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    action: Literal["run", "stop"]
+    action: Literal["run", "stop", "watch"]
     sweep_id: str
     name: str
     """The sweep's name."""

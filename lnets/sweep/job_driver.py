@@ -75,7 +75,7 @@ def _lacks(module: str) -> str:
 def _drive(handover: "Handover") -> int:
     from lnets.results.formats import to_text
     from lnets.results.store import Store
-    from lnets.sweep.control import end, retried
+    from lnets.sweep.control import await_driver, end, retried
     from lnets.sweep.local import ClusterRun, submit_here
     from lnets.sweep.overview import sweep_named
     from lnets.sweep.plan import make_plan
@@ -83,6 +83,13 @@ def _drive(handover: "Handover") -> int:
     folder = Path(handover.store)
     if handover.action == "stop":
         print(end(Store(folder), handover.sweep_id, "stop", patient=True))
+        return 0
+    if handover.action == "watch":
+        from lnets.sweep.watch import changes, looks
+
+        await_driver(Store(folder), handover.sweep_id)
+        for look in changes(looks(folder, handover.sweep_id)):
+            print(look.model_dump_json(), flush=True)
         return 0
     if handover.spec is not None:
         from lnets.specs.sweep import SweepSpec

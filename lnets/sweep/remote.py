@@ -4,12 +4,11 @@ import hashlib
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from lnets.errors import ClusterError, NotFoundError, SpecError, StoreError
-from lnets.results.live import Request
+from lnets.errors import ClusterError, NotFoundError, SpecError
+from lnets.results.live import Heartbeat, Request
 from lnets.results.store import Store
 from lnets.specs.identity import canonical_json, sweep_id
 from lnets.specs.load import load_sweep
@@ -17,6 +16,7 @@ from lnets.specs.spec import nearest
 from lnets.sweep.code import code_commit
 from lnets.sweep.dashboard import Dashboard
 from lnets.sweep.fits import misfit
+from lnets.sweep.handed import Handed, JobStatus
 from lnets.sweep.handover import (
     ENTRYPOINT,
     Again,
@@ -27,48 +27,13 @@ from lnets.sweep.handover import (
     packed,
 )
 from lnets.sweep.jobs import Jobs
-from lnets.sweep.overview import Status, find_submission, is_file, status_of
+from lnets.sweep.overview import find_submission, is_file
 from lnets.sweep.plan import Plan
+from lnets.sweep.watch import Looks
 
 _ATTEMPTS = 10_000
 _STOP_SECONDS = 90
 _LOOK_SECONDS = 0.3
-
-
-@dataclass(frozen=True)
-class Handed:
-    """A sweep that a cluster has."""
-
-    job: str
-    """Submission id."""
-    new: bool
-    """Whether it was handed over now; else it had been before, and has not ended."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"job": self.job, "new": self.new}
-
-
-@dataclass(frozen=True)
-class JobStatus:
-    """How far a job is, and its sweep."""
-
-    job: SweepJob
-    sweep: Status | None
-    """None if the store is not reached from here, or does not have it yet."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data."""
-        return {**self.job.to_json(), "sweep": self.sweep and self.sweep.to_json()}
-
-    def to_text(self) -> str:
-        """For a person."""
-        job = self.job
-        code = "" if job.exit_code is None else f", exit code {job.exit_code}"
-        text = f"job {job.job} of {job.name}: {job.state}{code}, store {job.store}"
-        if job.state == "failed":
-            text += f"\n  {(job.message.strip().splitlines() or [''])[-1]}"
-        return text if self.sweep is None else f"{text}\n{self.sweep.to_text()}"
 
 
 class Cluster:
@@ -168,24 +133,43 @@ class Cluster:
         if request == "cancel":
             self._jobs.end(job.job)
             return f"asked job {job.job} to end now"
-        # The store may be out of reach from here, so another job asks the driver there.
-        asking = f"{job.job}-stop-{uuid.uuid4().hex[:8]}"
-        told = Handover(
-            action="stop",
-            sweep_id=job.sweep_id,
-            name=job.name,
-            store=job.store,
-            address=self.address,
-        )
-        with packed(told) as folder:
-            self._jobs.submit(asking, ENTRYPOINT, folder, {}, {})
+        asking = self._send(job, "stop")
         until = time.monotonic() + _STOP_SECONDS
         while (code := self._jobs.exit_code(asking)) is None and time.monotonic() < until:
             time.sleep(_LOOK_SECONDS)
-        said = (self._jobs.log(asking).strip().splitlines() or [""])[-1]
+        said = self._last_line(asking)
         if code != 0:
             raise ClusterError(f"{self.address}: {job.name} could not be stopped: {said}")
         return said
+
+    def looks(self, named: str, store: Path) -> Looks:
+        """What a sweep's driver tells whenever something has changed, as long as it is at work.
+
+        Args:
+            named: Name, id or file of the sweep.
+            store: Which of several it is, where it is a whole path.
+
+        Raises:
+            NotFoundError: If the cluster does not know the sweep.
+            ClusterError: If its driver has not begun, or could not be watched.
+        """
+        job = self.find(named, store)
+        if not job.alive:
+            return
+        watching, rest = self._send(job, "watch"), ""
+        try:
+            for text in self._jobs.follow(watching):
+                *lines, rest = (rest + text).split("\n")
+                for line in lines:
+                    if line.startswith("{"):
+                        yield Heartbeat.model_validate_json(line)
+        finally:
+            code = self._jobs.exit_code(watching)
+            if code is None:
+                self._jobs.end(watching)
+        if code:
+            said = self._last_line(watching)
+            raise ClusterError(f"{self.address}: {job.name} could not be watched: {said}")
 
     def follow(self, job: str) -> Iterator[str]:
         """What a job's driver writes, until it ends."""
@@ -234,7 +218,7 @@ class Cluster:
             NotFoundError: If the cluster has no such sweep.
         """
         jobs = self.all() if named is None else [self.find(named, store)]
-        return [JobStatus(job, _status_here(job)) for job in jobs]
+        return [JobStatus.of(job) for job in jobs]
 
     def _find(self, jobs: list[SweepJob], named: str, store: Path) -> SweepJob | None:
         if is_file(named):
@@ -244,6 +228,23 @@ class Cluster:
             if named in (job.name, job.sweep_id) and job.store in stores:
                 return job
         return None
+
+    def _send(self, job: SweepJob, action: Literal["stop", "watch"]) -> str:
+        """Let another job deal with a driver's store, which may be out of reach from here."""
+        sent = f"{job.job}-{action}-{uuid.uuid4().hex[:8]}"
+        told = Handover(
+            action=action,
+            sweep_id=job.sweep_id,
+            name=job.name,
+            store=job.store,
+            address=self.address,
+        )
+        with packed(told) as folder:
+            self._jobs.submit(sent, ENTRYPOINT, folder, {}, {})
+        return sent
+
+    def _last_line(self, job: str) -> str:
+        return (self._jobs.log(job).strip().splitlines() or [""])[-1]
 
     def _hand_over(self, handover: Handover) -> Handed:
         """Submit a job of the next number, unless the last one has not ended."""
@@ -265,13 +266,6 @@ class Cluster:
                 metadata(handover, commit),
             )
         return Handed(job, new)
-
-
-def _status_here(job: SweepJob) -> Status | None:
-    try:
-        return status_of(Store(Path(job.store)), job.sweep_id)[0]
-    except StoreError:
-        return None
 
 
 def _whole(store: Path) -> str:

@@ -1,9 +1,11 @@
 """A sweep as its driver tells of it, look by look, until it ends."""
 
+import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,61 +14,78 @@ from rich.table import Table
 from rich.text import Text
 
 from lnets.results.live import Heartbeat, heartbeats
-from lnets.results.store import Store
-from lnets.sweep.overview import find_submission, status_of
 
+Looks: TypeAlias = Generator[Heartbeat, None, None]
+"""What a driver has told, as long as it is at work."""
 _LOOK_SECONDS = 1.0
 _LINE_SECONDS = 5.0
 _STATES = ("failed", "blocked", "diverged", "stopped", "left")
 
 
-def looks(store: Store, name: str) -> Iterator[Heartbeat]:
+class Stands(Protocol):
+    """How a sweep stands, for a program and for a person."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+
+    def to_text(self) -> str:
+        """Lines."""
+
+
+def looks(root: Path, sweep_id: str) -> Looks:
     """What a sweep's driver tells, each time anew, as long as one is at work on it.
 
     Args:
-        store: Where it is.
-        name: Name, id or file of the sweep.
-
-    Raises:
-        NotFoundError: If the store has no such sweep.
+        root: Folder of the store.
+        sweep_id: The sweep.
     """
-    sweep_id = find_submission(store, name)["sweep_id"]
     while True:
-        alive = [one for one in heartbeats(store.root) if one.sweep_id == sweep_id]
+        alive = [one for one in heartbeats(root) if one.sweep_id == sweep_id]
         if not alive:
             return
         yield max(alive, key=lambda one: one.standing is not None)
         time.sleep(_LOOK_SECONDS)
 
 
-def watch_as_json(store: Store, name: str) -> Iterator[dict[str, Any]]:
+def changes(looks: Looks) -> Looks:
+    """Each look that has something new."""
+    last = None
+    for look in looks:
+        if look != last:
+            yield look
+        last = look
+
+
+def watch_as_json(looks: Looks, standing: Callable[[], Stands]) -> Iterator[dict[str, Any]]:
     """Each look that has something new, then how the sweep stands."""
-    last: dict[str, Any] | None = None
-    for look in looks(store, name):
-        data = look.model_dump(mode="json")
-        if data != last:
-            yield data
-        last = data
-    yield status_of(store, name)[0].to_json()
+    with contextlib.closing(looks):
+        for look in changes(looks):
+            yield look.model_dump(mode="json")
+    yield standing().to_json()
 
 
-def watch(store: Store, name: str, console: Console) -> None:
-    """Show a sweep until it ends: a table that changes on a terminal, else a line now and then."""
-    if console.is_terminal:
-        seen = looks(store, name)
-        first = next(seen, None)
-        if first is not None:  # nothing is drawn where there is nothing to watch
-            with Live(_table(first), console=console, transient=True) as shown:
-                for look in seen:
-                    shown.update(_table(look))
-    else:
-        said = -_LINE_SECONDS
-        for look in looks(store, name):
-            if time.monotonic() - said >= _LINE_SECONDS:
-                said = time.monotonic()
-                console.print(line(look), soft_wrap=True, highlight=False, markup=False)
-    text = status_of(store, name)[0].to_text()
-    console.print(text, soft_wrap=True, highlight=False, markup=False)
+def watch(looks: Looks, standing: Callable[[], Stands], console: Console) -> None:
+    """Show a sweep until it ends: a table that changes on a terminal, else a line now and then.
+
+    Args:
+        looks: What is shown.
+        standing: How the sweep stands, which is asked in the end.
+        console: Where.
+    """
+    with contextlib.closing(looks):
+        if console.is_terminal:
+            first = next(looks, None)
+            if first is not None:  # nothing is drawn where there is nothing to watch
+                with Live(_table(first), console=console, transient=True) as shown:
+                    for look in looks:
+                        shown.update(_table(look))
+        else:
+            said = -_LINE_SECONDS
+            for look in looks:
+                if time.monotonic() - said >= _LINE_SECONDS:
+                    said = time.monotonic()
+                    console.print(line(look), soft_wrap=True, highlight=False, markup=False)
+    console.print(standing().to_text(), soft_wrap=True, highlight=False, markup=False)
 
 
 def line(look: Heartbeat) -> str:

@@ -1,8 +1,10 @@
 """Drivers as processes of their own, which may be killed, and what they leave in a store."""
 
+import json
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +36,42 @@ def rows(store: Path) -> dict[str, dict[str, Any]]:
     return {row["trial_key"]: row for row in found}
 
 
-def kill_again_and_again(spec: Path, store: Path, *, lives: int, seed: int = 0) -> None:
-    """Each life ends some milliseconds after its first new trial, at another point of the work."""
+def places(store: Path) -> frozenset[tuple[str, str, float | None]]:
+    """How trials have ended, and where they have paused."""
+    if not (store / "lnets-store.json").exists():
+        return frozenset()
+    Store(store).commit()
+    found = [
+        (row["trial_key"], row["status"], json.loads(row["metrics"]).get("paused_at"))
+        for row in Store(store).table("trials").to_pylist()
+    ]
+    assert len(set(found)) == len(found), "a trial is there twice"
+    return frozenset(found)
+
+
+def kill_again_and_again(
+    spec: Path,
+    store: Path,
+    *,
+    lives: int,
+    seed: int = 0,
+    kept: Callable[[Path], frozenset[Any]] = ended,
+) -> None:
+    """Each life ends some milliseconds after its first new trial, at another point of the work.
+
+    What `kept` finds in the store grows with each, and is never lost.
+    """
     chance = random.Random(seed)
     for _ in range(lives):
-        before = ended(store)
+        before = kept(store)
         driver = start(spec, store, "--runner", "in-process")
-        wait_for(lambda b=before: len(ended(store)) > len(b))
+        wait_for(lambda b=before: len(kept(store)) > len(b))
         with pytest.raises(subprocess.TimeoutExpired):
             driver.wait(timeout=chance.uniform(0, 0.25))
-        finished = ended(store)
+        finished = kept(store)
         driver.kill()
         driver.communicate()
-        assert finished <= ended(store)
+        assert finished <= kept(store)
 
 
 def kill_with_ray(driver: subprocess.Popen[str]) -> list[psutil.Process]:

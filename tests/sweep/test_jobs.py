@@ -26,10 +26,11 @@ PROGRAM = "from lnets.cli import main; main()"
 QUESTION = {
     **TINY,
     "experiment": {**TINY["experiment"], "steps": 3000},
-    "seeds": 6,
+    "seeds": 10,
     "resources": {"fuse": "off"},
 }
-"""Twelve trials of a second or more, one after the other."""
+"""Trials of a second or more, one after the other."""
+TRIALS = 20
 Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
 
@@ -113,6 +114,23 @@ def rows(store: Path) -> list[str]:
     return [row["trial_key"] for row in Store(store).table("trials").to_pylist()]
 
 
+@contextlib.contextmanager
+def watched(address: str, name: str) -> Iterator[Iterator[dict[str, Any]]]:
+    """What a program that watches a sweep reads, as it comes."""
+    command = ["watch", name, "--address", address, "--json"]
+    watcher = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, *command], stdout=subprocess.PIPE, text=True
+    )
+    assert watcher.stdout is not None
+    try:
+        yield map(json.loads, watcher.stdout)
+        assert watcher.wait() == 0
+    finally:
+        watcher.kill()
+        watcher.wait()
+        watcher.stdout.close()
+
+
 def first_line(address: str, name: str, what: str) -> str:
     """The first line of `logs -f` that has something, read while the job is at work."""
     command = ["logs", "-f", name, "--address", address]
@@ -142,31 +160,35 @@ def test_a_sweep_is_handed_over_stopped_resumed_cancelled_and_finished(
     code, _, err = cli("stop", "handed", *on)
     assert (code, "to stop once what runs has ended" in err) == (0, True), err
     code, out, _ = cli("logs", "-f", "handed", *on)
-    assert code == 130
+    assert code == 130, out
     assert f"lnets-sweep resume handed --store {store} --address {address}" in out
     assert job_of(cli, address, "handed")["state"] == "stopped"
     stopped = rows(store)
-    assert 0 < len(stopped) < 12
+    assert 0 < len(stopped) < TRIALS
     assert list((store / "spool").iterdir()) == list((store / "live").iterdir()) == []
     code, out, _ = cli("status", "handed", *on)
-    assert f"{len(stopped)} of 12 trials completed" in out
+    assert f"{len(stopped)} of {TRIALS} trials completed" in out
     code, _, err = cli("status", "handed", *on, "--store", tmp_path / "other")
     assert (code, f"not with the store {tmp_path / 'other'}, but with {store}" in err) == (4, True)
 
     code, second, err = cli("resume", "handed", *on)
     assert (code, second.strip()) == (0, first.strip()[:-1] + "2"), err
-    assert "handed lr=" in first_line(address, "handed", "completed: ")
-    code, _, err = cli("cancel", "handed", *on)
-    assert (code, "to end now" in err) == (0, True), err
-    cli("logs", "-f", "handed", *on)
+    assert "handed lr=" in first_line(address, "handed", "begins: ")
+    with watched(address, "handed") as looks:
+        told = (look["standing"] for look in looks)
+        standing = next(one for one in told if one and one["done"] > len(stopped))
+        assert standing["total"] == TRIALS
+        code, _, err = cli("cancel", "handed", *on)
+        assert (code, "to end now" in err) == (0, True), err
+        assert list(looks)[-1]["state"] == "stopped"
     assert job_of(cli, address, "handed")["state"] == "stopped"
     assert list((store / "live").iterdir()) == []
     assert len(rows(store)) > len(stopped)
 
     code, out, err = cli("resume", "handed", *on, "--follow")
-    assert (code, "12 of 12 trials are there" in out) == (0, True), err
+    assert (code, f"{TRIALS} of {TRIALS} trials are there" in out) == (0, True), err
     assert job_of(cli, address, "handed")["state"] == "succeeded"
-    assert len(rows(store)) == len(set(rows(store))) == 12
+    assert len(rows(store)) == len(set(rows(store))) == TRIALS
     commits = {row["commit"] for row in Store(store).table("trials").to_pylist()}
     assert commits == {code_commit()}
 

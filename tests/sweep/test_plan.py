@@ -94,6 +94,17 @@ def test_a_search_in_which_nothing_is_possible_is_refused(tiny: dict[str, Any]) 
         make_plan(spec)
 
 
+def test_a_preview_knows_how_many_groups_run_at_once(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    groups = [
+        preview(make_plan(sweep(tiny, seeds=8, resources=resources)), tmp_path / "store").groups
+        for resources in ({}, {"max_concurrent": 1})
+    ]
+    assert groups == [4, 1]
+
+
 def test_a_preview_counts_what_the_store_lacks(tiny: dict[str, Any], tmp_path: Path) -> None:
     plan = make_plan(sweep(tiny))
     before = preview(plan, tmp_path / "store")

@@ -10,7 +10,7 @@ import optuna
 import pytest
 
 from lnets.results.store import Store
-from tests.sweep.killing import kill_again_and_again, start
+from tests.sweep.killing import kill_again_and_again, places, start
 from tests.sweep.searching import proposals, rows
 
 Write = Callable[..., Path]
@@ -41,6 +41,31 @@ def test_a_search_whose_driver_is_killed_again_and_again(
         assert driver.returncode == 0, errors
     assert proposals(Store(killed)) == proposals(Store(whole))
     assert rows(Store(killed)).keys() == rows(Store(whole)).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["asha", "population"])
+def test_a_scheduler_whose_driver_is_killed_again_and_again(
+    kind: str, tiny: dict[str, Any], write: Write, tmp_path: Path
+) -> None:
+    """What it has decided stays decided; what a population becomes does not depend on it."""
+    tiny["experiment"] |= {"steps": 200, "log_every": 50}
+    search = {"optim.lr": [0.002 * 2**i for i in range(8)]}
+    scheduler = {"type": kind, "grace": 0.25}
+    one_by_one = {"seeds": 1, "resources": {"fuse": "off"}}
+    spec = write({**tiny, **one_by_one, "search": search, "scheduler": scheduler})
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    kill_again_and_again(spec, killed, lives=2, kept=places)
+    for store in (killed, whole):
+        driver = start(spec, store, "--runner", "in-process")
+        _, errors = driver.communicate(timeout=200)
+        assert driver.returncode == 0, errors
+    ends = [status for _, status, _ in places(killed) if status != "paused"]
+    assert set(ends) == {"completed", "stopped"}
+    if kind == "asha":
+        assert len(ends) == 8
+    else:
+        assert places(killed) == places(whole)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from lnets.sweep import watch as watching
 from lnets.sweep.driver import submit
 from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.notify import notification, notifying
+from lnets.sweep.overview import find_submission, status_of
 from lnets.sweep.plan import Plan, make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.readings import readings
@@ -60,13 +61,18 @@ def watched(
     return store, live, progress
 
 
+def looks_of(store: Store) -> tuple[Any, Callable[[], Any]]:
+    sweep_id = find_submission(store, "tiny")["sweep_id"]
+    return watching.looks(store.root, sweep_id), lambda: status_of(store, "tiny")[0]
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_person_sees_how_far_it_is_until_it_ends(
     watched: tuple[Store, Live, Progress], terminal: bool
 ) -> None:
     store, _, progress = watched
     console = Console(file=io.StringIO(), force_terminal=terminal, width=100, height=60)
-    watching.watch(store, "tiny", console)
+    watching.watch(*looks_of(store), console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert "4 of 4 trials completed" in said
     assert f"{progress.best:.5g}" in said
@@ -82,7 +88,7 @@ def test_a_person_sees_how_far_it_is_until_it_ends(
 
 def test_a_program_reads_each_look_once(watched: tuple[Store, Live, Progress]) -> None:
     store, _, _ = watched
-    look, status = watching.watch_as_json(store, "tiny")
+    look, status = watching.watch_as_json(*looks_of(store))
     assert look["standing"]["total"] == 8
     assert look["running"] == ["tiny optim.lr=0.1 seed=0"]
     assert status["completed"] == 4
@@ -175,6 +181,22 @@ def test_a_notification_is_no_shell_command() -> None:
     assert notification("say 'a b' ; $HOME") == ["say", "a b", ";", "$HOME"]
     with pytest.raises(SpecError, match="mend its quotes"):
         notification("say 'a")
+
+
+def test_numbers_that_cannot_be_shown_end_no_sweep(tiny: dict[str, Any], tmp_path: Path) -> None:
+    def broken(_: Any) -> None:
+        raise RuntimeError("nobody listens")
+
+    progress = Progress.of(plan_of(tiny), 0)
+    store = Store(tmp_path / "store", create=True)
+    submit(plan_of(tiny), store, InProcessRunner(), progress, publish=broken)
+    assert progress.completed == store.table("trials").num_rows == 4
+
+
+def test_numbers_have_meanings_that_ray_takes(tiny: dict[str, Any]) -> None:
+    progress = Progress.of(plan_of(tiny), 0)
+    progress.best = progress.speed = progress.orthonormality_error = 1.0
+    assert all(one.meaning.isascii() for one in readings("tiny", progress.standing(0), 0))
 
 
 def test_numbers_that_are_not_known_yet_are_left_out(tiny: dict[str, Any]) -> None:
