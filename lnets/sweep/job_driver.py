@@ -4,6 +4,7 @@ Only Python's own library is imported until versions are known to fit.
 """
 
 import json
+import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +24,9 @@ def main() -> int:
         Exit code: as of `lnets-sweep`.
     """
     data = json.loads(Path(_FILE).read_text(encoding="utf-8"))
+    # Ray unpacks the working directory anew where a second node of the same machine needs it, and
+    # Tune fails in a folder that is gone. Modules are found by its absolute path.
+    os.chdir("/")
     problem = _misfit(data)
     if problem is not None:
         print(f"error: {problem}", file=sys.stderr)
@@ -96,7 +100,11 @@ def _drive(handover: "Handover") -> int:
     chosen = None if handover.again is None else retried(Store(folder), plan, handover.again)
     cluster = ClusterRun(handover.address, wait=handover.wait)
     table, progress = submit_here(plan, folder, "ray", chosen, cluster)
-    print(to_text(table, "markdown", title=plan.sweep.name, command="lnets-sweep table"))
+    print(
+        to_text(
+            table, "markdown", title=plan.sweep.name, command=f"lnets-sweep table {plan.sweep.name}"
+        )
+    )
     return 1 if progress.failed or progress.blocked else 0
 
 
