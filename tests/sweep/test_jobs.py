@@ -200,7 +200,7 @@ def test_a_cluster_without_a_gpu_says_what_it_has_or_is_waited_for(
     here = ("--address", address)
     code, out, err = cli("submit", spec, *here)
     assert (code, out) == (3, "")
-    assert "One trial takes 1 GPU, but the cluster has 0; lower `resources.gpu`" in err
+    assert "One trial takes 1 GPU, but the cluster has 0 GPU; lower `resources.gpu`" in err
     assert "--wait-for-resources" in err
     assert cli("submit", spec, *here, "--wait-for-resources")[0] == 0
     assert "takes 1 GPU" in first_line(address, "accelerated", "waiting for it")
