@@ -98,6 +98,16 @@ def tiny() -> dict[str, Any]:
     return copy.deepcopy(TINY)
 
 
+def enlarge(experiment: dict[str, Any]) -> None:
+    """Give it so many dimensions that a million samples fit nowhere.
+
+    No optimal critic is known then, with whose gradients a critic would be compared for long.
+    """
+    for side in ("distrib1", "distrib2"):
+        experiment[side]["dim"] = 65536
+    experiment["distrib2"]["center_x"] = [0.5]
+
+
 @pytest.fixture
 def tuning() -> dict[str, Any]:
     return json.loads(json.dumps(TUNING))  # without sharing a part between experiments

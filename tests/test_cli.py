@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from lnets import __version__
 from lnets.cli.commands import app
 from lnets.specs.data import DataSpec, FileSplitSpec
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, enlarge
 
 Write = Callable[..., Path]
 COMMANDS = [command.name or command.callback.__name__ for command in app.registered_commands]
@@ -109,7 +109,7 @@ def test_a_single_experiment(
 def test_failed_trials_end_with_exit_code_1_and_reasons(
     cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
 ) -> None:
-    tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+    enlarge(tiny["experiment"])
     tiny["search"] = {"test_sample_size": [4, 1_000_000]}
     code, out, err = cli("submit", write({**tiny, "seeds": 1}), "--runner", "in-process")
     assert code == 1

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from lnets.sweep.deaths import cause_of_death, last_death
+from tests.conftest import enlarge
 from tests.sweep.killing import rows, start
 
 MEMORY = """1 worker(s) were killed due to the node running low on memory. Memory on the node \
@@ -69,7 +70,7 @@ def test_a_worker_that_takes_too_much_memory_ends_no_sweep(
     most = (memory.total - memory.available + 4 * 2**30) / memory.total
     monkeypatch.setenv("RAY_memory_usage_threshold", f"{most:.4f}")
     monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "100")
-    tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+    enlarge(tiny["experiment"])
     spec = write(
         {
             **tiny,

@@ -26,7 +26,7 @@ from lnets.sweep.driver import submit
 from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
-from tests.conftest import wait_for
+from tests.conftest import enlarge, wait_for
 
 TIMES = ("train_seconds", "steps_per_second", "peak_memory")
 
@@ -101,7 +101,7 @@ class RunnerContract:
         self, runner: Runner, store: Store, tiny: dict[str, Any]
     ) -> None:
         """Half a terabyte of held-out samples cannot be had."""
-        tiny["experiment"]["distrib1"]["dim"] = tiny["experiment"]["distrib2"]["dim"] = 65536
+        enlarge(tiny["experiment"])
         search = {"test_sample_size": [4, 1_000_000]}
         spec = sweep(tiny, search=search, seeds=1)
         progress = run(spec, store, runner)
