@@ -57,8 +57,11 @@ def run_trials(
     outcomes = _train(experiments, seeds, where, report, compiled, files, until)
     peak = memory.gib()
     more = {} if peak is None else {"peak_memory": peak}
+    declared = "orthonormality_error" in experiments[0].metrics
     return [
-        replace(outcome, metrics=outcome.metrics | more | _orthonormality(outcome))
+        replace(
+            outcome, metrics=outcome.metrics | more | (_orthonormality(outcome) if declared else {})
+        )
         for outcome in outcomes
     ]
 
