@@ -20,7 +20,7 @@ from lnets.errors import TrialError
 from lnets.specs.classification import ClassificationSpec
 from lnets.tasks import classification
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state
-from lnets.tasks.outcome import Outcome
+from lnets.tasks.outcome import PAUSED_AT, Outcome
 from lnets.tasks.training import Training
 from tests.tasks.digits import BJORCK, FEW, RESNET, Curve, figures, outcome, spec
 
@@ -161,7 +161,7 @@ def test_both_go_on_from_what_the_first_one_reads(together: Together, tmp_path: 
         )
     saved = load_state(file)
     assert saved is not None
-    assert saved[1]["epoch"] == 1
+    assert saved[1][PAUSED_AT] == 1
     first, second = together(experiment, (file, tmp_path / "none.safetensors"))
     assert_equal_but_for_rounding(first, outcome(experiment))
     assert first[1][: len(saved[1]["curve"])] == [(s, m) for s, m in saved[1]["curve"]]
