@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lnets.specs.attacks import AdversarialSpec, EvaluationSpec
 from lnets.specs.data import DataSpec
 from lnets.specs.epsilons import Epsilon, Norm, named_epsilons, not_rising
-from lnets.specs.experiment import ExperimentSpec, TrainingSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec, is_made_orthonormal
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
 from lnets.specs.losses import CrossEntropySpec, HingeKantorovichRubinsteinSpec, LossSpec
@@ -128,6 +128,8 @@ class ClassificationSpec(TrainingSpec):
         reported[certified] = self.selection is not None and self.selection.metric == certified
         if self.data.has_validation:
             known |= {k: v for k, v in VALIDATION.items() if reported.get(k, True)}
+        if not is_made_orthonormal(self.model):
+            del known["orthonormality_error"]
         return unproven(known) if self.faithful else known
 
     def certified_epsilons(self) -> dict[str, float]:

@@ -32,6 +32,11 @@ def has_bjorck_iter(model: ModelSpec) -> bool:
     return isinstance(model, FullyConnectedSpec) and hasattr(model.linear, "bjorck_iter")
 
 
+def is_made_orthonormal(model: ModelSpec) -> bool:
+    """Whether a model's dense layers are kept, or made, orthonormal."""
+    return getattr(getattr(model, "linear", None), "type", None) in ("bjorck", "orthogonal")
+
+
 class ExperimentSpec(Spec):
     """What the experiments of all tasks have."""
 

@@ -111,6 +111,7 @@ def submit(
         _log.info("driver %d on %s begins", os.getpid(), socket.gethostname())
         schedule = Schedule(plan, grouped, store, commit, progress, changed, search, runner.workers)
         runner.run(_handed_out(schedule, asked, live.driver), schedule)
+        asked.look()  # workers that have heard of it first leave nothing to hand out
     if schedule.not_kept is not None:
         raise StoreError(
             f"{schedule.not_kept}; no further trial was started. What had ended before is kept: "

@@ -219,28 +219,41 @@ def _check_store(store: Path) -> None:
     probe = store / "live" / f"probe-{uuid.uuid4().hex}"
     probe.parent.mkdir(exist_ok=True)
     probe.write_text(probe.name, encoding="utf-8")
-    looks = ray.remote(num_cpus=0)(_look)
-    nodes = [node for node in ray.nodes() if node["Alive"]]
     try:
-        tasks = [
-            looks.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            ).remote(str(probe))
-            for node in nodes
-        ]
-        answers = ray.get(tasks, timeout=_PROBE_SECONDS)
+        found = _looks_of_machines(str(probe))
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[-1]
         raise ClusterError(f"The cluster's workers do not start: {reason}") from None
     finally:
         probe.unlink()
-    for node, answer in zip(nodes, answers, strict=True):
+    for host, answer in found:
         if answer is not None:
-            host = node["NodeManagerHostname"]
             raise ClusterError(
                 f"{store}: {host} does not reach the store that {socket.gethostname()} has there: "
                 f"{answer}; name a folder that all machines of the cluster mount and may write."
             )
+
+
+def _looks_of_machines(probe: str) -> list[tuple[str, str | None]]:
+    """By the names of the machines that are there; one may just have been lost."""
+    looks = ray.remote(num_cpus=0)(_look)
+    deadline = time.monotonic() + _PROBE_SECONDS
+    while True:
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        tasks = [
+            looks.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(probe)
+            for node in nodes
+        ]
+        try:
+            answers = ray.get(tasks, timeout=max(1, deadline - time.monotonic()))
+        except ray.exceptions.TaskUnschedulableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+            continue
+        return [(node["NodeManagerHostname"], a) for node, a in zip(nodes, answers, strict=True)]
 
 
 def _look(probe: str) -> str | None:

@@ -209,6 +209,8 @@ class _Run:
                 generator.set_state(tensors["generator"])
             _, first = states[0]
             self._taken, self._used = first[PAUSED_AT], first["used"]
+            # Nothing is drawn before it pauses again if it was cut off just after this was kept.
+            self._starts = [tensors["generator"] for tensors, _ in states]
             self._steps = [self._taken] * len(states)
             self._seconds = [values["seconds"] for _, values in states]
             curves = [values["curve"] for _, values in states]
