@@ -87,7 +87,8 @@ def test_a_killed_worker_is_gone_on_with(
         assert found[name] == pytest.approx(value, **tolerance), name
     assert [point[:2] for point in curve] == [point[:2] for point in its_curve]
     assert leaves_nothing(cut)
-    assert not list(temporary.iterdir())
+    # What torch compiles into is its own.
+    assert {path.name.partition("_")[0] for path in temporary.iterdir()} <= {"torchinductor"}
 
 
 def test_what_a_trial_raises_fails_it(ray_runner: Any, write: Write, tmp_path: Path) -> None:
