@@ -59,9 +59,7 @@ WASSERSTEIN = {
         "proven Lipschitz constant of the network", "output per input unit", None
     ),
     "orthonormality_error": Metric(
-        "the largest |σ − 1| of the singular values σ of dense layers that are made orthonormal",
-        "1",
-        "lower",
+        "largest |σ − 1|, σ being singular values of dense layers made orthonormal", "1", "lower"
     ),
     "train_seconds": Metric("wall time of the training loop", "s", "lower"),
     "steps_per_second": Metric("training steps per second", "1/s", "higher"),
