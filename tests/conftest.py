@@ -13,6 +13,8 @@ import pytest
 import torch
 import yaml
 
+# First of all, since Ray reads where it listens when whatever test imports it first.
+import lnets.sweep.ray_environment  # noqa: F401
 from lnets.cli import main
 
 REPOSITORY = Path(__file__).parent.parent

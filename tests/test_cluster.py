@@ -48,10 +48,7 @@ def cluster_spec(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", ["machines.yaml", "aws.yaml"])
 def test_ray_up_takes_it(name: str) -> None:
-    # Ray must not be imported before lnets has said where it listens.
     from ray.autoscaler._private.util import prepare_config, validate_config
-
-    import lnets.sweep.ray_environment  # noqa: F401
 
     (config,) = manifests(name)
     validate_config(prepare_config(config))

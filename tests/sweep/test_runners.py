@@ -223,13 +223,7 @@ def test_a_machine_without_the_resources_is_refused(resources: dict[str, int], r
 
 
 @pytest.fixture(scope="module")
-def others() -> set[int]:
-    """Processes that other tests have left, by their ids."""
-    return {process.pid for process in psutil.Process().children(recursive=True)}
-
-
-@pytest.fixture(scope="module")
-def ray_runner(others: set[int]) -> Iterator[Any]:
+def ray_runner() -> Iterator[Any]:
     from lnets.sweep.ray_runner import RayRunner
 
     with RayRunner(ResourcesSpec()) as runner:
@@ -312,11 +306,10 @@ class TestRayRunner(RunnerContract):
         assert {row["trial_key"] for row in rows(store)} == {t.trial_key for t in plan.trials}
         assert len(rows(store)) == 3
 
-    def test_nothing_listens_beyond_this_machine(self, ray_runner: Any, others: set[int]) -> None:
+    def test_nothing_listens_beyond_this_machine(self, ray_runner: Any) -> None:
         mine = psutil.Process()
         listening = []
-        own = [child for child in mine.children(recursive=True) if child.pid not in others]
-        for process in (mine, *own):
+        for process in (mine, *mine.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):  # a worker that ends just now
                 listening += [
                     connection.laddr.ip
