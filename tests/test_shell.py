@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lnets.cli.app import EXIT_CODES, app
+from lnets.cli.app import EXIT_CODES, ORDER, app
 from lnets.errors import ClusterError, LnetsError, NotFoundError, SpecError, StoreError, TrialError
 
 GROUP: Any = typer.main.get_command(app)
@@ -117,6 +117,12 @@ def test_help_shows_a_type_only_where_a_value_follows(name: str) -> None:
     shown = CliRunner().invoke(app, [*filter(None, [name]), "--help"], env=WIDE).output
     assert "<bool>" not in shown
     assert "Show this message and exit." in shown
+
+
+def test_help_lists_commands_as_a_person_meets_them() -> None:
+    shown = CliRunner().invoke(app, ["--help"], env=WIDE).output
+    assert re.findall(r"(?m)^│ ([a-z]+) ", shown) == list(ORDER)
+    assert set(ORDER) == set(GROUP.commands)
 
 
 def test_exit_codes_are_told_and_are_those_of_errors() -> None:

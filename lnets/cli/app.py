@@ -21,8 +21,21 @@ EXIT_CODES = {
 """What a command ends with."""
 
 
+ORDER = (
+    *("validate", "plan", "submit", "run", "import"),
+    *("list", "status", "watch", "logs", "stop", "cancel", "resume", "retry"),
+    *("table", "compare", "report", "plot", "figures", "query", "export", "show", "diff"),
+    *("audit", "study", "split", "schema", "gc"),
+)
+"""Commands as a person meets them: ask, run, read, and the rest."""
+
+
 class _Commands(TyperGroup):
-    """Commands whose help shows no type where an option takes no value."""
+    """Commands in that order; help shows no type where an option takes no value."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names, as help lists them."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
 
     def get_params(self, ctx: Any) -> Any:
         """The options, as help shows them."""
