@@ -1,12 +1,15 @@
 """Every shipped sweep can be run: it plans, and every configuration of it builds."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lnets.build import build_classifier, build_critic, build_generator, build_optimizer
+from lnets.legacy.experiment import import_file
 from lnets.nn.fused import Replicas
 from lnets.specs.classification import ClassificationSpec
+from lnets.specs.experiments import AnyExperiment
 from lnets.specs.gan import GanSpec
 from lnets.specs.load import load_sweep
 from lnets.specs.search import OptunaSpec, RandomSpec
@@ -44,6 +47,51 @@ def test_every_configuration_builds(file: Path) -> None:
             case _:
                 raise AssertionError(f"no way to build {experiment.task}")
         build_optimizer([experiment.optim], Replicas([model]))
+
+
+@pytest.mark.parametrize(
+    ("paper", "originals"),
+    [
+        ("absolute_value", ["absolute_value_experiment"]),
+        ("three_cones", ["three_cones_experiment"]),
+        ("high_dimensional_cones", ["high_dimensional_cone_experiment"]),
+        ("wgan_distances", ["estimate_wde_gan"]),
+        (
+            "mnist",
+            [f"fc_classification{kind}" for kind in ("", "_bjorck", "_dropout", "_parseval")],
+        ),
+        ("mnist", ["fc_classification_spec_norm"]),
+        ("small_data", ["lenet_bjorck", "lenet_standard"]),
+        ("linf_robustness", ["fc_classification", "fc_classification_l_inf_margin"]),
+        ("dead_units", ["fc_classification", "fc_classification_l_inf"]),
+        ("singular_values", ["fc_classification_spec_jac", "fc_classification_bjorck"]),
+    ],
+)
+def test_those_of_the_paper_train_as_the_originals_files_say(
+    paper: str, originals: list[str]
+) -> None:
+    sweep = load_sweep(REPOSITORY / "sweeps" / "paper" / f"paper_{paper}.yaml")
+    trained = [_training(trial.experiment) for trial in make_plan(sweep).everything]
+    for name in originals:
+        wanted = import_file(REPOSITORY / "tests" / "legacy" / f"{name}.json").main.experiment
+        assert _training(wanted) in trained
+
+
+def _training(experiment: AnyExperiment) -> dict[str, Any]:
+    """How long, of what, and by which steps; what is drawn and measured may differ."""
+    found = experiment.model_dump(
+        include={"task", "model", "optim", "per_update_proj", "batch_size", "steps", "epochs"}
+        | {"loss", "spectral_jacobian", "normalization"}
+    )
+    sizes = found["model"].pop("groupings", None)
+    if found["model"]["activation"] == "group_sort":
+        if isinstance(sizes, tuple):  # one for every layer, the last of which has none
+            full = sizes[:-1] == found["model"]["layers"][:-1]
+            sizes = "full" if full else sizes[0]
+        found["groupings"] = sizes
+    if (found["optim"]["max_grad_norm"] or 1e8) >= 1e8:
+        del found["optim"]["max_grad_norm"]  # never reached
+    return found
 
 
 def test_the_readme_lists_them_all() -> None:
