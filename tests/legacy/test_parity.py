@@ -13,10 +13,13 @@ from benchmarks.original_gan import BATCH, NOISE, OriginalGan
 from lnets.build import (
     build_classifier,
     build_critic,
+    build_distribution,
     build_loss,
     build_projection,
     build_projections,
 )
+from lnets.data.optima import known_optimum
+from lnets.functional.group_sort import group_sort
 from lnets.functional.projections import l1_sphere_rows, project_l1_ball_rows, scale_l1_rows
 from lnets.legacy.experiment import import_file
 from lnets.nn import SpectralJacobianPenalty
@@ -33,7 +36,7 @@ from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.adversaries import Adversaries
 from lnets.tasks.training import Training
 from tests.legacy.configurations import CLASSIFIERS, DUAL, LENETS, file
-from tests.legacy.original import Original
+from tests.legacy.original import Original, on_l1_sphere
 
 # Steps are compared in float64: the first steps of Adam make much of the roundings of gradients.
 PARITY = 1e-5
@@ -205,13 +208,40 @@ class TestOracles:
     def test_rows(self) -> None:
         rows = torch.tensor([[0.1, 0.0, -0.2], [2.0, 0.0, -1.0]])
         for found, wanted in (
-            (l1_sphere_rows(rows, zeros_grow=True), [[0.3333, 0.2333, -0.4333], [1, 0, 0]]),
-            (l1_sphere_rows(rows, zeros_grow=False), [[0.3333, 0, -0.4333], [1, 0, 0]]),
-            (scale_l1_rows(rows, scale_all=True), [[0.3333, 0, -0.6667], [0.6667, 0, -0.3333]]),
-            (scale_l1_rows(rows, scale_all=False), [[0.1, 0, -0.2], [0.6667, 0, -0.3333]]),
+            (l1_sphere_rows(rows, zeros_grow=True), [[1 / 3, 7 / 30, -13 / 30], [1, 0, 0]]),
+            (l1_sphere_rows(rows, zeros_grow=False), [[1 / 3, 0, -13 / 30], [1, 0, 0]]),
+            (scale_l1_rows(rows, scale_all=True), [[1 / 3, 0, -2 / 3], [2 / 3, 0, -1 / 3]]),
+            (scale_l1_rows(rows, scale_all=False), [[0.1, 0, -0.2], [2 / 3, 0, -1 / 3]]),
             (project_l1_ball_rows(rows), [[0.1, 0, -0.2], [1, 0, 0]]),
         ):
-            torch.testing.assert_close(found, torch.tensor(wanted), rtol=0, atol=5e-5)
+            torch.testing.assert_close(found, torch.tensor(wanted), rtol=0, atol=PARITY)
+        for zeros_grow in (True, False):
+            ours = l1_sphere_rows(rows, zeros_grow=zeros_grow)
+            torch.testing.assert_close(ours, on_l1_sphere(rows, zeros_grow=zeros_grow))
+
+    def test_groups(self) -> None:
+        """What steps are compared with has the original's order; ours is a permutation of it."""
+        original = Original(config_of("absolute_value_experiment"), [], [])
+        for inputs, size, wanted in (
+            ([4.0, 1, 3, 2], 2, [4, 3, 1, 2]),
+            ([1.0, 5, 3, 4, 2, 6], 3, [5, 6, 1, 2]),
+        ):
+            found = original._activation(torch.tensor([inputs]), size)
+            assert found.tolist() == [wanted]
+        x = torch.randn(3, 8)
+        ours = group_sort(x, 2)
+        assert torch.equal(ours[:, [1, 3, 5, 7, 0, 2, 4, 6]], original._activation(x, 2))
+
+    @pytest.mark.parametrize("name", DUAL)
+    def test_distances_are_1(self, name: str) -> None:
+        spec = import_file(file(name)).main.experiment
+        assert isinstance(spec, WassersteinSpec)
+        shells = [
+            build_distribution(d, torch.device("cpu")) for d in (spec.distrib1, spec.distrib2)
+        ]
+        found = known_optimum(*shells)
+        assert found is not None
+        assert found.distance == pytest.approx(1, abs=PARITY)
 
     @pytest.mark.parametrize(("sizes", "wanted"), [((784, 64), 784), ((64, 10), 64)])
     def test_initial_weights(self, sizes: tuple[int, int], wanted: int) -> None:
