@@ -29,6 +29,7 @@ _LOSSES = {
 _METRICS = {"acc": ("validation_accuracy", "max"), "loss": ("validation_loss", "min")}
 _CIFAR = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2023, 0.1994, 0.2010)}
 _IMAGENET_SIZE = 224
+_LINF_EPSILONS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 
 
 def classification(t: Translation, fields: ClassifierFields) -> dict[str, Any]:
@@ -186,7 +187,8 @@ def _certificate(t: Translation, data: dict[str, Any]) -> dict[str, Any]:
         t.account.comment("certificate", "nothing is certified under faithful")
     if any(norm_kept(kind) == "linf" for kind in kinds):
         t.account.comment("certificate.norm", "in which its layers keep a bound")
-        return {"certificate": {"norm": "linf"}}
+        t.account.comment("certificate.epsilons", "those that are filled in else are for L2")
+        return {"certificate": {"norm": "linf", "epsilons": _LINF_EPSILONS}}
     return {}
 
 

@@ -165,8 +165,15 @@ def _linear(t: Translation, model: ModelFields, known: dict[str, Any]) -> dict[s
         _scaling(t, data, linear)
     if linear.type == "l_inf_projected" and not t.faithful:
         t.account.comment("model.linear.type", f"the original {_SPHERE}")
+    if linear.type == "spectral_normal":
+        _power_iteration(t)
     if linear.type == "parseval_l2":
         data |= _parseval(t, model.per_update_proj)
+    if not t.faithful:
+        t.account.differs.append(
+            "initial weights: all singular values of a dense layer were 1/√in; here they are "
+            "orthonormal, or torch's own of standard layers"
+        )
     _unread(t, linear)
     return data
 
@@ -190,6 +197,13 @@ def _scaling(t: Translation, data: dict[str, Any], linear: LinearFields) -> None
     if not linear.safe_scaling:
         was = "iterated from any norm, and diverged from √5 on"
     t.account.comment("model.linear.safe_scaling", f"a proven scale; the original {was}")
+
+
+def _power_iteration(t: Translation) -> None:
+    was = "in the original the optimizer trained its vectors, and evaluation moved them"
+    if not t.faithful:
+        was = "evaluation divides by a proven bound, where the original's divided by less; " + was
+    t.account.comment("model.linear.type", f"{was}; here they only move in training")
 
 
 def _parseval(t: Translation, fields: ProjectionFields | None) -> dict[str, Any]:

@@ -30,7 +30,6 @@ _KINDS: tuple[tuple[frozenset[str], type[BaseModel]], ...] = (
     (frozenset({"optim", "data", "model"}), ClassifierFields),
 )
 _LOOKS: tuple[tuple[frozenset[str], str], ...] = (
-    (frozenset({"experiment"}), "a sweep of lnets, or the experiment.json of its store"),
     (frozenset({"$schema"}), "a JSON Schema"),
     (frozenset({"properties"}), "a JSON Schema"),
     (frozenset({"nbformat"}), "a Jupyter notebook"),
@@ -62,6 +61,10 @@ class Source:
     def __init__(
         self, file: FilePath, overrides: Sequence[str] = (), *, text: str | None = None
     ) -> None:
+        if file.suffix in (".yaml", ".yml"):
+            message = "must be JSON, but looks like YAML, of which lnets' own files are; a sweep "
+            message += "is for `submit`, an experiment for `run`"
+            raise refusal_at(file, "1:1", message)
         text = read_text(file) if text is None else text
         try:
             json.loads(text)
@@ -93,10 +96,9 @@ class Source:
 
     def _checked(self) -> AnyFields:
         kind = next((kind for marks, kind in _KINDS if marks & self.data.keys()), None)
-        optim = self.data.get("optim")
         ours = kind is not GanFields and _our_own(self.data)
-        some = kind is ClassifierFields and not isinstance(optim, dict)
-        if kind is None or ours or some:
+        other = kind is ClassifierFields and not _of_networks(self.data)
+        if kind is None or ours or other:
             raise self._document.refusal((), _not_one(self.data))
         data = self.data
         if kind is GanFields:  # a run adds its folders to what it was given
@@ -154,6 +156,13 @@ def _parsed(key: str, text: str) -> Any:
     return Document(FilePath(f"-o {key}"), text).data
 
 
+def _of_networks(data: dict[str, Any]) -> bool:
+    """Whether `model`, `optim` and `data`, names that others have too, are the original's."""
+    sections = [data.get(name) for name in ("model", "optim", "data")]
+    words = {"linear", "layers", "l_constant", "lr_schedule", "per_class_count", "train_size"}
+    return any(isinstance(section, dict) and words & section.keys() for section in sections)
+
+
 def _our_own(data: dict[str, Any]) -> bool:
     return data.get("task") in _OUR_TASKS or "experiment" in data
 
@@ -164,8 +173,11 @@ def _not_one(data: Any) -> str:
     if not isinstance(data, dict):
         kind = "a list" if isinstance(data, tuple) else "a single value"
         return f"{rule} {kind}; {_WORDS}"
-    if data.get("task") in _OUR_TASKS:
-        return f"{rule} an experiment of lnets; save it as YAML, or give that to `run`"
+    if _our_own(data):
+        if {"seed", "experiment"} <= data.keys():
+            return f"{rule} what a store keeps of a trial; its `experiment` is for `run`, as YAML"
+        kind, command = ("a sweep", "submit") if "experiment" in data else ("an experiment", "run")
+        return f"{rule} {kind} of lnets; name it .yaml, as JSON is YAML, for `{command}`"
     for marks, look in _LOOKS:
         if marks <= data.keys():
             return f"{rule} {look}; {_WORDS}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,14 @@ def test_defaults_and_faults_are_commented_on() -> None:
     assert "steps: 3600\n" in text
     margin = import_file(file("fc_classification_l_inf_margin")).to_yaml()
     assert "L1 sphere" in margin
+    assert "  epsilons: [0.05, 0.1, 0.15, 0.2, 0.25, 0.3]\n" in margin
     assert "divided by how often patches overlap" in import_file(file("lenet_bjorck")).to_yaml()
+    for faithful in (False, True):
+        text = import_file(file("fc_classification_spec_norm"), faithful=faithful).to_yaml()
+        words = " ".join(text.replace("#", "").split())
+        assert "in the original the optimizer trained its vectors" in words
+        for soundly in ("evaluation divides by a proven bound", "initial weights: all singular"):
+            assert (soundly in words) == (not faithful)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +154,15 @@ class TestQuirks:
         assert gan.epochs == 1
         assert 'logs_dir "/private/logs": folders of a run' in imported.to_yaml()
 
-    def test_a_private_path_is_never_opened(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("name", EVERY)
+    def test_a_private_path_is_never_opened(
+        self, name: str, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        data = json.loads(file(name).read_text())
+        (tmp_path / "private").mkdir()
+        (tmp_path / "private" / "hparams.json").write_text("{}")
+        private = _with_paths(data, str(tmp_path / "private" / "hparams.json"))
+        configuration = write(json.dumps(data), "configuration.json")
         opened = []
         real = open
 
@@ -154,12 +170,15 @@ class TestQuirks:
             opened.append(os.fspath(path))
             return real(path, *arguments, **options)
 
-        monkeypatch.setattr("builtins.open", watched)
-        text = import_file(file("estimate_wde_gan")).to_yaml()
-        assert opened == [str(file("estimate_wde_gan"))]
-        private = json.loads(file("estimate_wde_gan").read_text())["distrib1"]
-        assert private["gan_config_json_path"] in text
-        assert "not opened" in text
+        for where in ("builtins.open", "io.open", "os.open"):
+            monkeypatch.setattr(where, watched)
+        text = import_file(configuration).to_yaml()
+        monkeypatch.undo()
+        assert opened == [str(configuration)]
+        assert private
+        for field in private:
+            assert any(field in line for line in text.splitlines()), field
+        assert str(tmp_path / "private") in text
 
     def test_the_norm_is_that_in_which_layers_keep_a_bound(self) -> None:
         norms = {}
@@ -181,6 +200,18 @@ class TestQuirks:
         assert spec.normalization is not None
         model = build_classifier(spec.model, None, spec.data.image_shape)
         assert sum(p.numel() for p in model.parameters()) == 466_906
+
+
+def _with_paths(section: dict[str, Any], path: str) -> list[str]:
+    """Fields of a configuration that name files, all of which are this one now."""
+    found = []
+    for name, value in section.items():
+        if isinstance(value, dict):
+            found += _with_paths(value, path)
+        elif re.search("path|root", name):
+            section[name] = path
+            found.append(name)
+    return found
 
 
 def test_dual_configurations_and_gans_are_of_their_tasks() -> None:

@@ -10,6 +10,7 @@ import pytest
 from lnets.errors import SpecError
 from lnets.legacy.experiment import import_file
 from lnets.specs.classification import ClassificationSpec
+from tests.conftest import REPOSITORY
 from tests.legacy.configurations import (
     EVERY,
     file,
@@ -83,7 +84,9 @@ BAD: list[tuple[Any, str]] = [
     ({"cells": [], "nbformat": 4}, "looks like a Jupyter notebook"),
     ({"name": "x", "dependencies": {}}, "looks like a package.json"),
     ({"eps": 0.1, "success_rate": 1}, "looks like results of an attack"),
-    ({"experiment": {}}, "looks like a sweep of lnets"),
+    ({"name": "x", "experiment": {}}, "looks like a sweep of lnets; name it .yaml"),
+    ({"seed": 0, "experiment": {}}, "looks like what a store keeps of a trial"),
+    ({"model": {"type": "x"}, "data": {}}, "looks like something else, with `model`, `data`"),
     ({"task": "wasserstein", "distrib1": {}}, "looks like an experiment of lnets"),
     ({"colour": 1, "size": 2}, "looks like something else, with `colour`, `size`"),
     ({}, "with no field at all"),
@@ -103,6 +106,20 @@ class TestBadInput:
     def test_no_json(self, write: Write) -> None:
         with pytest.raises(SpecError, match=r"x\.json:2:3: must be JSON: .*; mend the syntax"):
             import_file(write('{"model":\n  modle}', "x.json"))
+
+    @pytest.mark.parametrize("name", ["sweeps/absolute_value.yaml", "none.yml"])
+    def test_yaml(self, name: str) -> None:
+        with pytest.raises(SpecError, match=r"1:1: must be JSON, but looks like YAML, .* `submit`"):
+            import_file(REPOSITORY / name)
+
+    @pytest.mark.parametrize("section", ["model", "optim", "data"])
+    def test_a_configuration_without_a_section_is_told_which(
+        self, section: str, write: Write
+    ) -> None:
+        data = json.loads(file("fc_classification").read_text())
+        del data[section]
+        with pytest.raises(SpecError, match=f"{section}: is required"):
+            import_file(write(json.dumps(data), "x.json"))
 
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="no such file"):
