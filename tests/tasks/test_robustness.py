@@ -103,6 +103,21 @@ def test_a_norm_that_the_certificate_does_not_speak_about(
     assert np.isnan(curves["certified_radius"]).all()
 
 
+def test_of_a_faithful_classifier_nothing_is_certified(tmp_path: Path, files: TrialFiles) -> None:
+    """Neither in its rows nor in its figures, whether attacked after training or later."""
+    changes = {"model": {"linear": BJORCK}, "faithful": True}
+    folder = tmp_path / "trained"
+    at_once = spec(**changes, epochs=1, evaluation=EVALUATION)
+    trained, _ = outcome(at_once, files=TrialFiles(NO_FILES.weights, folders=[folder]))
+    ended = run(stored(tmp_path, **changes)[0], files)
+    for metrics, where in ((trained.metrics, folder), (ended.metrics, tmp_path / "own")):
+        assert "adversarial_accuracy@0.2" in metrics
+        assert not [name for name in metrics if name.startswith("certified")]
+        notes = json.loads((where / "robustness.json").read_text())
+        assert "of which nothing is proven" in notes["why_not_certified"]
+        assert np.isnan(np.load(where / "robustness.npz")["certified_radius"]).all()
+
+
 def test_a_classifier_that_cannot_be_had_is_told(
     tmp_path: Path, files: TrialFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
