@@ -51,7 +51,7 @@ def _evaluate(
         raise DataError(f"The classifier {spec.classifier} needs its data: {error}") from error
     certified = certify_images(model.to(device), test, trained.certificate.norm)
     reason = why_not_certified(trained, spec.norm)
-    named = {} if reason else named_epsilons(spec.epsilons)
+    named = named_epsilons(spec.epsilons) if reason is None else {}
     found = attack_certified(
         certified,
         test,

@@ -147,13 +147,16 @@ def _gallery(found: Robustness, target: Target) -> dict[str, np.ndarray]:
 
 
 def _input_gradients(target: Target, x: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """Of some images the gradient of the cross entropy with each class."""
+    """Of some images the gradient of the cross entropy with each class, as attacks see logits.
+
+    That of large logits with the class they name would be lost to rounding.
+    """
     classes = target.logits(x).shape[1]
     gradients: list[Tensor] = []
     for other in range(min(classes, _CLASSES)):
         moving = x.clone().requires_grad_()
         wanted = torch.full_like(labels, other)
-        loss = F.cross_entropy(target.network(moving), wanted, reduction="sum")
+        loss = F.cross_entropy(target(moving), wanted, reduction="sum")
         gradients += torch.autograd.grad(loss, moving)
     arrays = {"image": x, "label": labels, "gradient": torch.stack(gradients, dim=1)}
     return {name: array.cpu().numpy() for name, array in arrays.items()}
