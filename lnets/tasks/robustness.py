@@ -9,7 +9,7 @@ from lnets.build import build_data, trained_classifier
 from lnets.errors import DataError
 from lnets.specs.epsilons import named_epsilons
 from lnets.specs.robustness import RobustnessSpec
-from lnets.tasks.attacks.report import attack_certified
+from lnets.tasks.attacks.report import attack_certified, why_not_certified
 from lnets.tasks.certified import certify_images
 from lnets.tasks.files import TrialFiles
 from lnets.tasks.outcome import Outcome
@@ -50,7 +50,15 @@ def _evaluate(
     except DataError as error:
         raise DataError(f"The classifier {spec.classifier} needs its data: {error}") from error
     certified = certify_images(model.to(device), test, trained.certificate.norm)
-    proven = certified.norm == spec.norm and not trained.faithful
-    named = named_epsilons(spec.epsilons) if proven else {}
-    found = attack_certified(certified, test, spec, norm=spec.norm, seed=seed, folder=folder)
+    reason = why_not_certified(trained, spec.norm)
+    named = named_epsilons(spec.epsilons) if reason is None else {}
+    found = attack_certified(
+        certified,
+        test,
+        spec,
+        norm=spec.norm,
+        reason=reason,
+        seed=seed,
+        folder=folder,
+    )
     return Outcome("completed", certified.accuracies(named) | found, None)

@@ -40,7 +40,14 @@ def metrics_of_tests(
     found = unproven(found) if spec.faithful else found
     if attacks is None or not all(map(math.isfinite, found.values())):
         return found
-    from lnets.tasks.attacks.report import attack_certified  # seconds of imports
+    from lnets.tasks.attacks.report import attack_certified, why_not_certified  # seconds of imports
 
-    seed = stream_seed(seed, "attacks")
-    return found | attack_certified(certified, images, attacks, norm=norm, seed=seed, folder=folder)
+    return found | attack_certified(
+        certified,
+        images,
+        attacks,
+        norm=norm,
+        reason=why_not_certified(spec, norm),
+        seed=stream_seed(seed, "attacks"),
+        folder=folder,
+    )

@@ -13,6 +13,7 @@ from lnets.data.images import ImageData
 from lnets.functional.jacobian import jacobian_spectra
 from lnets.nn.certificate import Norm
 from lnets.specs.attacks import EvaluationSpec
+from lnets.specs.classification import ClassificationSpec
 from lnets.specs.epsilons import named_epsilons
 from lnets.specs.figures import (
     GALLERY,
@@ -38,22 +39,23 @@ def attack_certified(
     spec: EvaluationSpec,
     *,
     norm: Norm,
+    reason: str | None,
     seed: int,
     folder: Path | None,
 ) -> dict[str, float]:
     """Metrics of all attacks together, and of each.
 
     Args:
-        certified: The classifier, and what is proven of it; in another norm than that of the
-            attacks, this says nothing about them.
+        certified: The classifier, and what is proven of it.
         images: Of which it is.
         spec: The attacks.
         norm: Of perturbations.
+        reason: Why that says nothing about these attacks; None if it does.
         seed: Of the attacks' random numbers.
         folder: Where `robustness.npz` and its like go; None keeps none.
     """
     x, labels = images.pixels(slice(None)), images.labels
-    radius = certified.radius if certified.norm == norm else None
+    radius = certified.radius if reason is None else None
     judge = Judge(certified.exact, x, labels, certified.margin > 0, radius)
     target = Target(certified.exact, x, labels)
     epsilons = named_epsilons(spec.epsilons)
@@ -62,7 +64,7 @@ def attack_certified(
     )
     metrics = found.metrics()
     if folder is not None:
-        _save_notes(folder / ROBUSTNESS_NOTES, found, certified)
+        _save_notes(folder / ROBUSTNESS_NOTES, found, reason)
         save_arrays(folder / ROBUSTNESS, _curves(found, metrics))
         save_arrays(folder / GALLERY, _gallery(found, target))
         shown = _of_each_class(labels)
@@ -72,11 +74,22 @@ def attack_certified(
     return metrics
 
 
-def _save_notes(file: Path, found: Robustness, certified: Certified) -> None:
+def why_not_certified(trained: ClassificationSpec, norm: Norm) -> str | None:
+    """Why nothing is certified of a classifier under attacks in a norm; None if something is.
+
+    Args:
+        trained: The experiment that the classifier is of.
+        norm: Of perturbations.
+    """
+    if trained.faithful:
+        return "the classifier is a faithful one of the original's, of which nothing is proven"
+    if trained.certificate.norm != norm:
+        return f"the classifier is certified in {trained.certificate.norm}, and attacked in {norm}"
+    return None
+
+
+def _save_notes(file: Path, found: Robustness, reason: str | None) -> None:
     """What numbers do not say."""
-    reason = None
-    if found.judge.radius is None:
-        reason = f"the classifier is certified in {certified.norm}, and attacked in {found.norm}"
     notes = {
         "norm": found.norm,
         "images": len(found.judge.labels),
@@ -134,13 +147,16 @@ def _gallery(found: Robustness, target: Target) -> dict[str, np.ndarray]:
 
 
 def _input_gradients(target: Target, x: Tensor, labels: Tensor) -> dict[str, np.ndarray]:
-    """Of some images the gradient of the cross entropy with each class."""
+    """Of some images the gradient of the cross entropy with each class, as attacks see logits.
+
+    That of large logits with the class they name would be lost to rounding.
+    """
     classes = target.logits(x).shape[1]
     gradients: list[Tensor] = []
     for other in range(min(classes, _CLASSES)):
         moving = x.clone().requires_grad_()
         wanted = torch.full_like(labels, other)
-        loss = F.cross_entropy(target.network(moving), wanted, reduction="sum")
+        loss = F.cross_entropy(target(moving), wanted, reduction="sum")
         gradients += torch.autograd.grad(loss, moving)
     arrays = {"image": x, "label": labels, "gradient": torch.stack(gradients, dim=1)}
     return {name: array.cpu().numpy() for name, array in arrays.items()}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lnets.nn.certificate import Norm
 from lnets.specs.attacks import ATTACK_TYPES, AttackSpec
 from lnets.tasks.attacks import attack as attacks
+from lnets.tasks.attacks import libraries
 from lnets.tasks.attacks.attack import Attacked, Target, attack, distances
 from lnets.tasks.attacks.libraries import seeks_smallest
 from tests.tasks.attacks.linear import boundary, example
@@ -64,6 +65,17 @@ def test_it_finds_what_there_is(kind: str, norm: Norm, scale: float) -> None:
         assert apart.median() < MISSED[kind]
     else:
         assert wrong.all()
+
+
+@pytest.mark.parametrize(("norm", "factor"), [("l2", 1.6), ("linf", 1.1)])
+def test_steps_may_follow_the_rule_of_adam(norm: Norm, factor: float) -> None:
+    """Which has a scale for each pixel, and so goes a longer way in L2."""
+    spec, kinds = read("pgd", step_rule="adam"), libraries.foolbox.attacks
+    kind = {"l2": kinds.L2AdamPGD, "linf": kinds.LinfAdamPGD}[norm]
+    assert isinstance(libraries._foolbox(spec, 0.1, norm), kind)
+    found, wrong, _ = run(spec, norm, factor)
+    assert wrong.all()
+    assert not found.failed.any()
 
 
 @pytest.mark.parametrize(("kind", "norm"), [c for c in CASES if not seeks_smallest(read(c[0]))])
@@ -162,3 +174,20 @@ def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attacks, "images_at_once", lambda *_: 5)
     parts = run(read("deepfool"), "l2", 1.0)[0]
     torch.testing.assert_close(whole.images, parts.images, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ATTACK_TYPES if kind != "autoattack"])
+def test_no_forward_is_larger_than_memory_allows(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of hop_skip_jump neither are the many samples that it takes around each image."""
+    inputs, numbers = 5 * 9, 2000 * 9
+    monkeypatch.setattr(libraries, "_INPUTS", inputs)
+    monkeypatch.setattr(libraries, "_NUMBERS", numbers)
+    model, images, labels = example(24)
+    target, sizes = Target(model, images, labels), []
+    target.register_forward_pre_hook(lambda _, x: sizes.append(x[0].numel()))
+    spec = read(kind)
+    epsilon = None if seeks_smallest(spec) else 0.1
+    attack(spec, target, images, labels, epsilon=epsilon, norm="l2", seed=0)
+    assert 0 < max(sizes) <= (numbers if kind == "hop_skip_jump" else inputs)

@@ -113,6 +113,24 @@ def _files_are_as_documented(
     assert notes["failures"]["pgd"] == {"9/255": 0, "0.1": 0, "0.3": 0}
 
 
+def test_a_network_that_is_sure_of_itself_has_input_gradients_too(tmp_path: Path) -> None:
+    """Also with its own class, where the softmax of logits this large is 1 in float32."""
+    sure = {**L_INF, "model": {**L_INF["model"], "l_constant": 1e4}}
+    experiment = spec(**sure, epochs=1, evaluation=evaluation("fgsm"))
+    outcome(experiment, files=TrialFiles(NO_FILES.weights, folders=[tmp_path]))
+    gradients = np.load(tmp_path / "input_gradients.npz")["gradient"]
+    assert (np.abs(gradients).max(axis=(2, 3, 4)) > 0).all()
+
+
+def test_queries_are_images_classified_per_image_attacked() -> None:
+    """A gradient is one; what a smaller epsilon has turned is not attacked again."""
+    metrics = linear("fgsm", [0.02, 0.05, 0.1])[0].metrics()
+    stood = [1.0, metrics["fgsm_accuracy@0.02"], metrics["fgsm_accuracy@0.05"]]
+    assert stood[0] > stood[1] > stood[2] > 0
+    assert metrics["fgsm_queries"] == pytest.approx(sum(stood))
+    assert metrics["attack_seconds"] == metrics["fgsm_seconds"] > 0
+
+
 @pytest.mark.parametrize("attack", ["fgsm", "pgd"])
 def test_accuracy_is_that_of_the_boundary(attack: str) -> None:
     found, apart = linear(attack, [0.02, 0.05, 0.1])
