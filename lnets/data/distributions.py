@@ -22,6 +22,9 @@ class Distribution(Protocol):
     """Sub-Gaussian parameter of every 1-Lipschitz function of a sample: half of the diameter, or
     less where less is proven; infinite where none is known."""
 
+    available: float
+    """Samples that can be held out; infinite where as many can be drawn as are asked for."""
+
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Independent samples to train on, on the generator's device, float32."""
 
@@ -39,6 +42,8 @@ class MultiSphericalShell:
         empty_dim: Further dimensions that are always 0.
         reshape_to_grid: Height and width when samples are to be one-channel grids.
     """
+
+    available = math.inf
 
     def __init__(
         self,
@@ -94,6 +99,7 @@ class Gaussian:
     """
 
     diameter = math.inf
+    available = math.inf
 
     def __init__(
         self, *, dim: int, mean: Sequence[float], std: Sequence[float], device: torch.device
@@ -133,6 +139,7 @@ class ImageSamples:
         self._train, self._held_out, self._flatten = train, held_out, flatten
         self.diameter = train.images[0].numel() ** 0.5
         self.deviation = self.diameter / 2
+        self.available = float(len(held_out))
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
         """Images to train on, drawn with replacement."""
@@ -171,6 +178,7 @@ class PointCloud:
         width = math.inf if support is None else support[1] - support[0]
         self.diameter = width * points.shape[1] ** 0.5
         self.deviation = self.diameter / 2
+        self.available = float(len(second))
 
     def sample(self, n: int, generator: Generator) -> Float[Tensor, "n dim"]:
         """Points of the training half, drawn with replacement."""

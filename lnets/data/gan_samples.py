@@ -20,6 +20,8 @@ class GanSamples:
         flatten: Whether samples are vectors; else they are images.
     """
 
+    available = math.inf
+
     def __init__(
         self,
         generator: nn.Module,

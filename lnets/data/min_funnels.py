@@ -51,6 +51,8 @@ class MinFunnels:
         Korotin, Kolesov and Burnaev (2022), arXiv:2206.07767.
     """
 
+    available = math.inf
+
     def __init__(
         self,
         *,

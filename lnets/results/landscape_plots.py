@@ -206,7 +206,7 @@ def _relief(
 ) -> Figure:
     figure = new_figure(7.2, 5.4, title)
     figure.set_layout_engine("none")  # which finds little room for three dimensions
-    axes: Any = figure.add_axes((0.0, 0.03, 0.86, 0.87), projection="3d")
+    axes: Any = figure.add_axes((0.0, 0.06, 0.86, 0.84), projection="3d")
     x, y = landscape.axes
     grid = (*np.meshgrid(x, y), landscape.values)
     levels = np.linspace(*limits, _LEVELS)

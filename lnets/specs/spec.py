@@ -75,7 +75,9 @@ def nearest(name: str, known: Collection[str]) -> str:
 
 
 def show(value: Any) -> str:
-    """A value as it would stand in a file, cut to a readable length."""
+    """A value as it would stand in a file, its type first, cut to a readable length."""
+    if isinstance(value, dict) and "type" in value:
+        value = {"type": value["type"], **value}
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"
 

@@ -62,13 +62,14 @@ def train(
         MemoryError: If the exact distance of the held-out samples does not fit into memory.
     """
     common, folders = specs[0], files.folders
-    if common.test_sample_size <= common.exact_points:  # else it is only known after training
-        check_memory(common.test_sample_size, common.test_sample_size)
     if distribs is None:
         distribs = (
             build_distribution(common.distrib1, device, files.weights),
             build_distribution(common.distrib2, device, files.weights),
         )
+    counts = [int(min(common.test_sample_size, distrib.available)) for distrib in distribs]
+    if max(counts) <= common.exact_points:
+        check_memory(*counts)
     run = _Run(specs, seeds, distribs, device, compiled, report)
     if not run.resume(files.pauses):
         run = _Run(specs, seeds, distribs, device, compiled, report)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lnets.results.curve_plots import draw_learning_curves, draw_singular_values
-from lnets.results.landscape_plots import Landscape, draw_landscapes
+from lnets.results.landscape_plots import Landscape, draw_landscapes, last_landscapes
 from lnets.results.plots import DrawnTrial, draw_trial
 from lnets.results.records import CurvePoint
 from lnets.results.robustness_plots import draw_robustness
@@ -21,9 +21,18 @@ PLANE = {"type": "plane", "fig_types": ["contourf"], "elev": [90], "azim": [0]}
 SLICES = {"type": "slices"}
 
 
-def leave(folder: Path, view: str, step: int, dim: int = 1, factor: float = 1.0) -> None:
+def leave(
+    folder: Path,
+    view: str,
+    step: int,
+    dim: int = 1,
+    factor: float = 1.0,
+    ends: tuple[float, float] = (1, 0.5),
+) -> None:
     """A cone, as a task would write it."""
-    axes = {"x": np.linspace(-1, 1, 21), "y": np.linspace(-0.5, 0.5, 11)}
+    axes = {
+        name: np.linspace(-end, end, n) for name, end, n in zip("xy", ends, (21, 11), strict=True)
+    }
     grid = np.meshgrid(*list(axes.values())[:dim])
     samples = np.zeros((3, dim)), np.full((3, dim), 5.0)
     (folder / view).mkdir(parents=True, exist_ok=True)
@@ -92,6 +101,21 @@ def test_a_plane_is_seen_from_everywhere(
     assert [file.name for file in found] == expected
     for file in found:
         assert len(np.unique(pixels(file).reshape(-1, 4), axis=0)) > 100
+
+
+@pytest.mark.parametrize(("elev", "azim"), [(45, -45), (60, -45), (60, 30)])
+def test_ticks_of_a_surface_are_inside_of_the_picture(
+    tmp_path: Path, elev: float, azim: float
+) -> None:
+    """Those at the ends of the original's axes stand out most."""
+    leave(tmp_path, "plane", 10, dim=2, ends=(4.1, 1.6))
+    plane = PLANE | {"fig_types": ["surface"], "elev": [elev], "azim": [azim]}
+    ((_, figure),) = last_landscapes(tmp_path, {"landscape": plane, "steps": 10})
+    figure.draw_without_rendering()
+    seen = figure.axes[0].get_tightbbox()
+    assert seen is not None
+    assert figure.bbox.y0 <= seen.y0
+    assert seen.y1 <= figure.bbox.y1
 
 
 def test_slices_are_lines_and_maps(tmp_path: Path) -> None:

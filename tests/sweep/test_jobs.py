@@ -18,6 +18,8 @@ from lnets.results.store import Store
 from lnets.sweep.code import code_commit
 from lnets.sweep.handover import job_environment
 from tests.conftest import TINY, wait_for
+from tests.sweep.test_gans import sweep
+from tests.tasks.gans import data_of
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -191,6 +193,22 @@ def test_a_sweep_is_handed_over_stopped_resumed_cancelled_and_finished(
     assert len(rows(store)) == len(set(rows(store))) == TRIALS
     commits = {row["commit"] for row in Store(store).table("trials").to_pylist()}
     assert commits == {code_commit()}
+
+
+def test_what_a_sweep_needs_is_trained_on_the_cluster_and_once(
+    address: str, cli: Call, write: Write, tmp_path: Path
+) -> None:
+    """Although it is a configuration of another sweep, whose file the cluster does not have."""
+    gans = {"experiment": data_of("WGAN", epochs=1, quality=None)}
+    write({"name": "gans", **gans, "search": {"generator.noise_dim": [2, 3]}}, "gans.yaml")
+    needs = {"generator": {"sweep": "gans.yaml", "where": {"generator.noise_dim": 3}}}
+    for changes, trials in (({}, 3), ({"name": "more", "search": {"steps": [11]}}, 4)):
+        spec = write(sweep(needs=needs, **changes))
+        code, out, err = cli("submit", spec, "--address", address, "--follow")
+        assert code == 0, out + err
+        found = Store(tmp_path / "store").table("trials").to_pylist()
+        assert [row["status"] for row in found] == ["completed"] * trials
+        assert [row["task"] for row in found].count("gan") == 1
 
 
 def test_a_cluster_without_a_gpu_says_what_it_has_or_is_waited_for(

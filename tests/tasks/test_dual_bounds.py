@@ -36,6 +36,7 @@ class _Given:
     """A distribution of given samples."""
 
     diameter = 10.0
+    available = 40.0
     deviation = 5.0
 
     def __init__(self, samples: torch.Tensor) -> None:

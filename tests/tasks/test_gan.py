@@ -16,6 +16,7 @@ from lnets.tasks import gan
 from lnets.tasks.files import load_state
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trials
+from tests.data.tiny import SIDE, WRITERS
 from tests.tasks import digits
 from tests.tasks.digits import outcome
 from tests.tasks.gans import LIPSCHITZ, NORMALIZED, TYPES, files_in, numbers, spec
@@ -44,6 +45,28 @@ def test_it_reports_what_it_declares(gan_type: str) -> None:
     assert [step for step, m in curve if "critic_loss" in m] == points
     estimate, exact = (ended.metrics[f"quality_wasserstein_{k}"] for k in ("estimate", "exact"))
     assert ended.metrics["quality_wasserstein_lower_bound"] < estimate <= exact
+
+
+@pytest.mark.parametrize("dataset", [*sorted(set(WRITERS) - {"cifar100", "imagenet"}), "mnist_5k"])
+def test_images_of_every_data_set_are_learned_from(
+    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if dataset in WRITERS:
+        WRITERS[dataset](tmp_path, monkeypatch)
+    monkeypatch.setenv("LNETS_DATA", str(tmp_path))
+    data: dict[str, Any] = {"dataset": dataset, "max_images": 20}
+    if dataset == "lsun_bed":
+        data["image_size"] = SIDE
+    experiment = spec("LWGAN", data=data, epochs=1, batch_size=10, critic_steps=1)
+    folder = tmp_path / "trial"
+    ended, _ = outcome(experiment, files=files_in(folder))
+    assert ended.status == "completed"
+    assert ended.metrics["lipschitz_upper_bound"] <= 1
+    with torch.no_grad():
+        images = ended.model["generator"](torch.rand(3, 4))
+    assert images.shape == (3, *experiment.data.image_shape)
+    with Image.open(folder / "samples" / "epoch_0001.png") as grid:
+        assert grid.size == (8 * (images.shape[-1] + 2) + 2,) * 2
 
 
 def test_quality_can_be_left_out() -> None:

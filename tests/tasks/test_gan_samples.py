@@ -85,6 +85,28 @@ def test_a_critic_tells_generated_from_real_images(trained: Any) -> None:
     assert convolved["wasserstein_exact"] == pytest.approx(metrics["wasserstein_exact"])
 
 
+@pytest.mark.slow
+def test_architectures_are_ordered_as_published(tmp_path: Path) -> None:
+    """What keeps the norm of gradients comes nearer to the exact distance, which none exceeds."""
+    gan = spec("WGAN", epochs=3, quality=None)
+    state = outcome(gan)[0].model.state_dict()
+    files = keep(tmp_path, gan.model_dump_json(), {k: t.contiguous() for k, t in state.items()})
+    common: dict[str, Any] = {"steps": 150, "batch_size": 64, "test_sample_size": 500}
+    common["optim"] = {"type": "adam", "lr": 0.01, "schedule": {"type": "linear"}}
+    found: dict[tuple[str, str], float] = {}
+    for activation, groupings in (("relu", 2), ("maxmin", 2), ("group_sort", 8)):
+        for linear in ("bjorck", "orthogonal", "spectral_normal"):
+            critic = FULLY_CONNECTED | {"layers": [32, 32, 1], "linear": {"type": linear}}
+            critic |= {"activation": activation, "groupings": groupings}
+            metrics = bounds(experiment(model=critic, **common), files)
+            found[activation, linear] = metrics["wasserstein_estimate"]
+            assert metrics["wasserstein_estimate"] <= metrics["wasserstein_exact_sample"]
+    for linear in ("bjorck", "orthogonal"):
+        assert found["relu", linear] < found["maxmin", linear] < found["group_sort", linear]
+    for activation, linear in found:
+        assert found[activation, "spectral_normal"] <= found[activation, linear]
+
+
 def test_generated_samples_are_the_generators_in_evaluation(trained: Any) -> None:
     network, files = trained
     network.train()

@@ -191,6 +191,24 @@ def test_no_critic_of_images_exceeds_the_exact_value(
         assert metrics["lipschitz_upper_bound"] <= 0.5 * 1.001
 
 
+@pytest.mark.parametrize("conv", ["bjorck_conv2d", "bcop_conv2d", "standard_conv2d"])
+def test_convolutions_are_critics_of_grids(tiny: dict[str, Any], conv: str) -> None:
+    """Of spheres whose distance is known, and whose optimal critics' gradients are."""
+    shell = {"type": "multi_spherical_shell", "dim": 15, "empty_dim": 1, "reshape_to_grid": [4, 4]}
+    changes = {
+        "distrib1": {**shell, "radius": 0},
+        "distrib2": {**shell, "radius": 1},
+        "optim": {"type": "adam", "lr": 0.01},
+        "model": {**FULLY_CONV, "kernels": [3, 2, 1], "strides": [1, 1, 1], "conv": {"type": conv}},
+    }
+    ended, _ = outcome(spec(tiny, **changes, steps=40, batch_size=32, test_sample_size=500))
+    metrics = ended.metrics
+    assert ended.status == "completed"
+    assert metrics["wasserstein_exact"] == 1
+    assert 0.05 < metrics["wasserstein_estimate"] <= metrics["wasserstein_exact_sample"]
+    assert metrics["gradient_cosine"] > 0.1
+
+
 def test_weights_stay_where_a_projection_puts_them(tiny: dict[str, Any]) -> None:
     tiny["experiment"]["model"]["linear"] = {"type": "standard"}
     optim = {"type": "sgd", "lr": 1.0}
@@ -293,13 +311,26 @@ def test_an_exact_distance_that_does_not_fit_is_refused_before_training(
     tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lnets.functional.transport.free_memory", lambda: 48 * 50**2)
-    monkeypatch.setattr("lnets.tasks.wasserstein.build_distribution", None)
+    monkeypatch.setattr("lnets.tasks.wasserstein._Run.train", None)
     with pytest.raises(MemoryError, match="at most 50 of each"):
         outcome(spec(tiny, test_sample_size=51))
+    images = {"distrib1": {**DIGITS, "classes": [3]}, "distrib2": {**DIGITS, "classes": [8]}}
+    with pytest.raises(MemoryError, match=r"of 8\d and 8\d points .* at most 50 of each"):
+        outcome(spec(tiny, **images, test_sample_size=10_000))
     monkeypatch.undo()
     ended, _ = outcome(spec(tiny, test_sample_size=51, exact_points=50))
     assert "wasserstein_exact_sample" not in ended.metrics
     assert ended.metrics["wasserstein_exact"] == 1
+
+
+def test_what_is_held_out_needs_no_memory_for_more(
+    tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand points are asked for, of which there are ninety."""
+    monkeypatch.setattr("lnets.functional.transport.free_memory", lambda: 48 * 100**2)
+    images = {"distrib1": {**DIGITS, "classes": [3]}, "distrib2": {**DIGITS, "classes": [8]}}
+    ended, _ = outcome(spec(tiny, **images, test_sample_size=1000, steps=1))
+    assert ended.metrics["wasserstein_exact_sample"] > 1
 
 
 @pytest.mark.gpu
