@@ -16,6 +16,7 @@ from lnets.results.store import Store
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.runner import InProcessRunner
 from tests.conftest import CLASSIFIER, wait_for
+from tests.sweep.killing import listening
 from tests.sweep.test_resume import (
     SPENT,
     answer,
@@ -54,7 +55,7 @@ def question(write: Write, **changes: Any) -> Path:
 def test_a_killed_worker_is_gone_on_with(
     ray_runner: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both begin again from the checkpoint, and the trial lands once."""
+    """Both begin again from the checkpoint, and the trial lands once; nobody else can join them."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -62,11 +63,13 @@ def test_a_killed_worker_is_gone_on_with(
     shared = question(write)
     run(shared, whole, InProcessRunner())
     killed: list[int] = []
+    addresses = []
 
     def kill() -> None:
         checkpoint = wait_for(lambda: kept(cut))
         workers = _workers()
         assert len(workers) == 2
+        addresses.extend(listening())
         killed.append(workers[-1])
         os.kill(killed[0], signal.SIGKILL)
         pretend_to_have_taken_long(checkpoint)
@@ -76,6 +79,7 @@ def test_a_killed_worker_is_gone_on_with(
     progress = run(shared, cut, ray_runner)
     killer.join()
     assert killed
+    assert all(address.is_loopback for address in addresses), addresses
     assert (progress.completed, progress.failed) == (1, 0)
     assert seconds(cut) > SPENT
     (found, curve), (expected, its_curve) = answer(cut), answer(whole)
