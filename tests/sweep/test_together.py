@@ -6,6 +6,8 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +104,33 @@ def test_what_a_trial_raises_fails_it(ray_runner: Any, write: Write, tmp_path: P
     assert row["status"] == "failed"
     assert "init_from must be the key of a finished trial of this store" in row["error"]
     assert "in load_weights" in row["error"]
+
+
+def test_processes_find_each_other_where_ray_listens() -> None:
+    with ProcessPoolExecutor(2, get_context("spawn")) as two, get_context("spawn").Manager() as m:
+        place = m.Queue()
+        found = [two.submit(_meet, rank, place) for rank in (0, 1)]
+        for one in found:
+            total, addresses = one.result()
+            assert total == 3
+            assert addresses
+            assert all(address.is_loopback for address in addresses), addresses
+
+
+def _meet(rank: int, place: Any) -> tuple[float, list[Any]]:
+    """One of two processes, as Ray Train's: the sum of what both have, and where it listens."""
+    import torch
+    from ray.train.torch import TorchConfig
+
+    from lnets.sweep.together import _join, _listen
+
+    where = place.get() if rank else _listen()
+    if rank == 0:
+        place.put(where)
+    _join(where, rank, 2, TorchConfig("gloo"))
+    mine = torch.tensor(rank + 1.0)
+    torch.distributed.all_reduce(mine)
+    return mine.item(), listening()
 
 
 def _workers() -> list[int]:
