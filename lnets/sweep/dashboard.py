@@ -28,6 +28,8 @@ class Dashboard:
 
     def __init__(self, address: str) -> None:
         self.address = address.rstrip("/")
+        if "@" in address:  # it would be told in logs, and to the cluster
+            raise SpecError("--address must have no password; a token goes into RAY_AUTH_TOKEN.")
         if not re.fullmatch(r"https?://[^/\s]+", self.address):
             raise SpecError(
                 f"--address must be that of a dashboard, such as http://head:8265, got {address}"

@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import tempfile
-import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,14 @@ from lnets.sweep.ray_environment import staging
 
 # isort: split
 import ray
-from ray import train, tune
+from ray import tune
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 from ray.tune.trainable import Trainable
 from ray.util.metrics import Counter, Gauge
 
-from lnets.errors import ClusterError, LnetsError, TrialError
+from lnets.errors import ClusterError, LnetsError
 from lnets.results.records import TrialRecord
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.deaths import last_death
@@ -59,50 +58,19 @@ class TrialWorker(Trainable):
         return {"results": results, "done": True}
 
     def _train_together(self, jobs: Sequence[Job], group: Group) -> list[TrialRecord]:
-        """Let several processes train one trial."""
-        from ray.train.torch import TorchTrainer  # imports torch, which the driver does not need
+        from lnets.sweep.together import train_together  # imports torch: the driver needs none
 
-        each, workers = self._config["each"], self._config["workers"]
-        group = group.model_copy(update={"jobs": tuple(jobs)})
-        trainer = TorchTrainer(
-            _train_share,
-            train_loop_config={"group": group.model_dump_json()},
-            scaling_config=train.ScalingConfig(
-                num_workers=workers,
-                use_gpu="GPU" in each,
-                resources_per_worker=each,
-            ),
-            run_config=train.RunConfig(storage_path=self._config["folder"], name=self.trial_id),
+        return train_together(
+            jobs,
+            group,
+            workers=self._config["workers"],
+            each=self._config["each"],
+            folder=self._config["folder"],
+            name=self.trial_id,
         )
-        try:
-            records = trainer.fit().return_value
-        except (train.TrainingFailedError, ray.exceptions.RayError) as error:
-            raise _as_one_failure(error) from None
-        return [TrialRecord.model_validate_json(record) for record in records]
 
     def __repr__(self) -> str:
         return f"worker of {self._group.jobs[0].name}"
-
-
-class _RaisedError(Exception):
-    """What a trial raised in a worker, as text."""
-
-
-def _train_share(config: dict[str, str]) -> list[str]:
-    """In each of the workers that train a trial together; the first one has its record."""
-    group = Group.model_validate_json(config["group"])
-    try:
-        return [record.model_dump_json() for record in train_here(group.jobs, group)]
-    except Exception:
-        raise _RaisedError(traceback.format_exc()) from None
-
-
-def _as_one_failure(error: Exception) -> LnetsError:
-    """Whether a trial raised, or a worker died: then others raise, too, as they wait for it."""
-    failures = getattr(error, "worker_failures", {}).values()
-    if failures and all(isinstance(failure, _RaisedError) for failure in failures):
-        return TrialError(str(next(iter(failures))))
-    return ClusterError(f"Workers were lost: {error}")
 
 
 class RayRunner:

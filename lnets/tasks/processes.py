@@ -57,13 +57,13 @@ def of_first(
     """What the first process computes, on all of them.
 
     Args:
-        compute: Called on the first only; what it returns must be picklable.
+        compute: Called on the first only; returns tensors, numbers, text, or containers of these.
         *args: What it is called with.
         **kwargs: The same.
     """
     if count() == 1:
         return compute(*args, **kwargs)
     values: list[Any] = [None if rank() else compute(*args, **kwargs)]
-    dist.broadcast_object_list(values)
+    dist.broadcast_object_list(values, weights_only=True)  # whoever answers may be another one
     first: Value = values[0]
     return first

@@ -26,6 +26,8 @@ from lnets.tasks.watching import Watcher, watch
 # Samples are drawn for many steps at once, as many as hold about this many numbers.
 _NUMBERS_AT_ONCE = 1 << 18
 _MOST_STEPS_AT_ONCE = 64
+# Between checkpoints: about what critics lose whose process is killed.
+_CHECKPOINT_SECONDS = 30.0
 
 
 def train(
@@ -51,8 +53,8 @@ def train(
             the training samples of these steps, not divided by a Lipschitz constant; and with
             singular values, if they are asked for.
         compiled: Whether critics are compiled before they are trained.
-        files: Weights of GANs whose images are samples, and where trials put what figures are
-            drawn from.
+        files: Weights of GANs whose images are samples, where trials put what figures are drawn
+            from, and where they go on after they have paused or were cut off.
         distribs: Between which they are trained; None builds those of the specs.
         until: Step at which training pauses; None goes to the end.
 
@@ -71,13 +73,14 @@ def train(
     if max(counts) <= common.exact_points:
         check_memory(*counts)
     run = _Run(specs, seeds, distribs, device, compiled, report)
-    if not run.resume(files.pauses):
+    last = until or common.steps
+    if not run.resume(files.pauses, last):
         run = _Run(specs, seeds, distribs, device, compiled, report)
     watchers = (
         Landscapes(common, seeds, distribs, device, folders),
         SingularValues(common.singular_values, common.steps, folders, run.report),
     )
-    run.train(watchers, until or common.steps)
+    run.train(watchers, last, files.pauses)
     paused_at = None if until is None else run.save(files.pauses)
     outcomes = []
     for i, (spec, seed) in enumerate(zip(specs, seeds, strict=True)):
@@ -134,6 +137,7 @@ class _Run:
         self._seconds = [0.0] * len(specs)
         self._steps = [0] * len(specs)
         self._taken = 0
+        self._saved = time.perf_counter()
         self._told = report
         self._curves: list[list[tuple[int, dict[str, float]]]] = [[] for _ in specs]
 
@@ -142,13 +146,13 @@ class _Run:
         """Trials that have not diverged."""
         return self._training.alive
 
-    def train(self, watchers: Sequence[Watcher], until: int) -> None:
-        """Take all steps up to one, or as many as any critic can."""
+    def train(self, watchers: Sequence[Watcher], until: int, files: Sequence[Path]) -> None:
+        """Take all steps up to one, or as many as any critic can; checkpoints go into the files."""
         rows = 2 * self._spec.batch_size * len(self.alive)
         with fast_products(rows * self._training.replicas.largest_weight):
-            self._train(watchers, until)
+            self._train(watchers, until, files)
 
-    def _train(self, watchers: Sequence[Watcher], until: int) -> None:
+    def _train(self, watchers: Sequence[Watcher], until: int, files: Sequence[Path]) -> None:
         recent = torch.zeros(len(self.alive), *self._signed_means.shape, device=self._device)
         if not self._taken:
             watch(watchers, self._training, 0)
@@ -171,6 +175,9 @@ class _Run:
             if not self.alive:
                 break
             recent = torch.zeros_like(recent[: len(self.alive)])
+            if files and clock - self._saved > _CHECKPOINT_SECONDS:
+                self.save(files)
+                self._saved = clock = time.perf_counter()
 
     def report(self, index: int, step: int, metrics: Mapping[str, float]) -> None:
         """Add a point to a trial's curve."""
@@ -192,8 +199,12 @@ class _Run:
             save_state(files[index], tensors, values)
         return self._taken
 
-    def resume(self, files: Sequence[Path]) -> bool:
+    def resume(self, files: Sequence[Path], until: int) -> bool:
         """Go on from where all have paused; False if they do not fit, and no more can be done here.
+
+        Args:
+            files: Their checkpoints.
+            until: Where they pause next; one that was cut off may have come further.
 
         Raises:
             TrialError: If they have paused at different steps: each must go on alone.
@@ -210,6 +221,8 @@ class _Run:
                 generator.set_state(tensors["generator"])
             _, first = states[0]
             self._taken, self._used = first[PAUSED_AT], first["used"]
+            if self._taken > until:
+                return False
             # Nothing is drawn before it pauses again if it was cut off just after this was kept.
             self._starts = [tensors["generator"] for tensors, _ in states]
             self._steps = [self._taken] * len(states)

@@ -1,5 +1,7 @@
 """Drivers as processes of their own, which may be killed, and what they leave in a store."""
 
+import contextlib
+import ipaddress
 import json
 import random
 import subprocess
@@ -80,3 +82,17 @@ def kill_with_ray(driver: subprocess.Popen[str]) -> list[psutil.Process]:
     driver.kill()
     driver.communicate()
     return descendants
+
+
+def listening() -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    """Addresses at which this process and its descendants can be reached, one per socket."""
+    mine = psutil.Process()
+    found = []
+    for process in (mine, *mine.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a worker that ends just now
+            found += [
+                ipaddress.ip_address(connection.laddr.ip)
+                for connection in process.net_connections(kind="inet")
+                if connection.status == psutil.CONN_LISTEN
+            ]
+    return [getattr(address, "ipv4_mapped", None) or address for address in found]

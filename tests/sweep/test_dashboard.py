@@ -126,6 +126,14 @@ def test_an_address_where_nothing_answers_is_said_at_once(
     assert time.monotonic() - begin < 20
 
 
+def test_an_address_with_a_password_is_not_repeated(
+    cli: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, err = cli("list", "--address", "http://me:secret@127.0.0.1:9")
+    assert (code, out, "no password" in err) == (2, "", True)
+    assert "secret" not in err
+
+
 def test_what_answers_and_is_no_dashboard_is_refused(serve: Serve) -> None:
     with pytest.raises(ClusterError, match=r"no dashboard of Ray .* \(HTTPError\)"):
         Dashboard(serve("none"))

@@ -1,7 +1,6 @@
 """What every runner must do: the same sentences for the in-process and the Ray runner."""
 
 import contextlib
-import ipaddress
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner, Runner
 from tests.conftest import enlarge, wait_for
+from tests.sweep.killing import listening
 
 TIMES = ("train_seconds", "steps_per_second", "peak_memory")
 
@@ -307,19 +307,9 @@ class TestRayRunner(RunnerContract):
         assert len(rows(store)) == 3
 
     def test_nothing_listens_beyond_this_machine(self, ray_runner: Any) -> None:
-        mine = psutil.Process()
-        listening = []
-        for process in (mine, *mine.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):  # a worker that ends just now
-                listening += [
-                    connection.laddr.ip
-                    for connection in process.net_connections(kind="inet")
-                    if connection.status == psutil.CONN_LISTEN
-                ]
-        assert len(listening) > 5
-        for address in map(ipaddress.ip_address, listening):
-            mapped = getattr(address, "ipv4_mapped", None)
-            assert (mapped or address).is_loopback, address
+        addresses = listening()
+        assert len(addresses) > 5
+        assert all(address.is_loopback for address in addresses), addresses
 
 
 def _trial_worker() -> int | None:

@@ -6,6 +6,8 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from lnets.results.store import Store
 from lnets.specs.sweep import ResourcesSpec
 from lnets.sweep.runner import InProcessRunner
 from tests.conftest import CLASSIFIER, wait_for
+from tests.sweep.killing import listening
 from tests.sweep.test_resume import (
     SPENT,
     answer,
@@ -54,7 +57,7 @@ def question(write: Write, **changes: Any) -> Path:
 def test_a_killed_worker_is_gone_on_with(
     ray_runner: Any, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both begin again from the checkpoint, and the trial lands once."""
+    """Both begin again from the checkpoint, and the trial lands once; nobody else can join them."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
@@ -62,11 +65,13 @@ def test_a_killed_worker_is_gone_on_with(
     shared = question(write)
     run(shared, whole, InProcessRunner())
     killed: list[int] = []
+    addresses = []
 
     def kill() -> None:
         checkpoint = wait_for(lambda: kept(cut))
         workers = _workers()
         assert len(workers) == 2
+        addresses.extend(listening())
         killed.append(workers[-1])
         os.kill(killed[0], signal.SIGKILL)
         pretend_to_have_taken_long(checkpoint)
@@ -76,6 +81,7 @@ def test_a_killed_worker_is_gone_on_with(
     progress = run(shared, cut, ray_runner)
     killer.join()
     assert killed
+    assert all(address.is_loopback for address in addresses), addresses
     assert (progress.completed, progress.failed) == (1, 0)
     assert seconds(cut) > SPENT
     (found, curve), (expected, its_curve) = answer(cut), answer(whole)
@@ -98,6 +104,33 @@ def test_what_a_trial_raises_fails_it(ray_runner: Any, write: Write, tmp_path: P
     assert row["status"] == "failed"
     assert "init_from must be the key of a finished trial of this store" in row["error"]
     assert "in load_weights" in row["error"]
+
+
+def test_processes_find_each_other_where_ray_listens() -> None:
+    with ProcessPoolExecutor(2, get_context("spawn")) as two, get_context("spawn").Manager() as m:
+        place = m.Queue()
+        found = [two.submit(_meet, rank, place) for rank in (0, 1)]
+        for one in found:
+            total, addresses = one.result()
+            assert total == 3
+            assert addresses
+            assert all(address.is_loopback for address in addresses), addresses
+
+
+def _meet(rank: int, place: Any) -> tuple[float, list[Any]]:
+    """One of two processes, as Ray Train's: the sum of what both have, and where it listens."""
+    import torch
+    from ray.train.torch import TorchConfig
+
+    from lnets.sweep.together import _join, _listen
+
+    where = place.get() if rank else _listen()
+    if rank == 0:
+        place.put(where)
+    _join(where, rank, 2, TorchConfig("gloo"))
+    mine = torch.tensor(rank + 1.0)
+    torch.distributed.all_reduce(mine)
+    return mine.item(), listening()
 
 
 def _workers() -> list[int]:

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pickle
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from lnets.errors import TrialError
 from lnets.specs.classification import ClassificationSpec
-from lnets.tasks import classification
+from lnets.tasks import classification, processes
 from lnets.tasks.files import NO_FILES, TrialFiles, load_state
 from lnets.tasks.outcome import PAUSED_AT, Outcome
 from lnets.tasks.training import Training
@@ -75,11 +76,33 @@ def join(rank: int, group: str, experiment: str, checkpoint: Path | None, second
     return next(iter(ended), None), curve, trained[-1].replicas.rows
 
 
+class Planted:
+    """Unpickling it is running what it says."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def take_planted(rank: int, group: str, file: Path) -> None:
+    """One of two processes, of which the first tells the other something planted."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo0" if sys.platform == "darwin" else "lo"
+    dist.init_process_group(
+        "gloo", f"file://{group}", rank=rank, world_size=2, timeout=timedelta(seconds=60)
+    )
+    try:
+        processes.of_first(Planted, file)
+    finally:
+        dist.destroy_process_group()
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ProcessPoolExecutor]:
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(2, spawn, torch.set_num_threads, (1,)) as processes:
-        yield processes
+    with ProcessPoolExecutor(2, spawn, torch.set_num_threads, (1,)) as two:
+        yield two
 
 
 @pytest.fixture
@@ -189,3 +212,13 @@ def test_the_first_one_records_singular_values(together: Together) -> None:
 def test_more_processes_than_images_are_refused(together: Together) -> None:
     with pytest.raises(TrialError, match=r"must be at most 1, the training images .* got 2"):
         together(spec(batch_size=1))
+
+
+def test_what_the_first_one_tells_runs_nothing(pool: ProcessPoolExecutor, tmp_path: Path) -> None:
+    planted = tmp_path / "planted"
+    given = str(tmp_path / "group"), planted
+    first, second = (pool.submit(take_planted, rank, *given) for rank in (0, 1))
+    with pytest.raises(pickle.UnpicklingError):
+        second.result()
+    first.result()
+    assert not planted.exists()
