@@ -1,7 +1,7 @@
 """Delta tables in folders, read as Arrow."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pyarrow.dataset as ds
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+from pyarrow.parquet import filters_to_expression
 
 from lnets.errors import StoreError
 
@@ -36,8 +37,16 @@ def read(
     schema: pa.Schema,
     columns: list[str],
     filters: list[tuple[str, str, Any]] | None = None,
+    repeated: Sequence[str] = (),
 ) -> pa.Table:
     """Rows of a table, in memory; none where there is no table.
+
+    Args:
+        folder: Of the table.
+        schema: Its columns.
+        columns: What to read.
+        filters: Which rows, as pyarrow's `filters_to_expression` takes it.
+        repeated: Columns of long texts that repeat: each text is in memory once.
 
     Raises:
         StoreError: If the table is damaged.
@@ -45,9 +54,11 @@ def read(
     if not exists(folder):
         return schema.empty_table().select(columns)
     with _readable(folder):
-        return open_table(folder).to_pyarrow_table(
-            columns=columns, filters=filters, filesystem=_files(folder)
+        options = ds.ParquetReadOptions(dictionary_columns=repeated)
+        rows = open_table(folder).to_pyarrow_dataset(
+            filesystem=_files(folder), parquet_read_options=options
         )
+        return rows.to_table(columns, filters and filters_to_expression(filters))
 
 
 def dataset(folder: Path, schema: pa.Schema) -> ds.Dataset:

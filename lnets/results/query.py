@@ -31,9 +31,12 @@ _THAT_COUNT = """stored SEMI JOIN (
         PARTITION BY trial_key ORDER BY status NOT IN ('completed', 'diverged'), attempt DESC
     ) = 1
 ) USING (trial_key, status, attempt)"""
-_STRUCTURES = (
-    "SELECT DISTINCT json_structure(config)::VARCHAR FROM stored_configurations ORDER BY ALL"
-)
+# Configurations that differ in a fraction alone, as a search draws them, have one structure.
+_STRUCTURES = r"""SELECT DISTINCT json_structure(shape)::VARCHAR FROM (
+    SELECT DISTINCT regexp_replace(
+        config, '([:,\[]-?)\d+(\.\d+(e[+-]?\d+)?|e[+-]?\d+)', '\10.5', 'g'
+    ) AS shape FROM stored_configurations
+) ORDER BY ALL"""
 _METRICS = "SELECT DISTINCT unnest(json_keys(metrics)) AS metric FROM stored ORDER BY metric"
 _TABLES = ("trials", "attempts", "curves", "sweeps")
 _QUERY_SHOWN = "\nLINE "  # from here on DuckDB shows a query, of which a person wrote a part only
@@ -88,12 +91,13 @@ def connect(store: Store) -> Database:
     """
     connection = duckdb.connect(":memory:")
     version = store.version("trials")
-    attempts, configurations = split_configurations(store.table("trials"))
+    attempts, configurations = split_configurations(store.table("trials", repeated=["config"]))
     connection.register("stored", attempts)
     connection.register("stored_configurations", configurations)
     connection.register("curves", store.dataset("curves"))
     connection.register("sweeps", store.table("sweeps"))
     connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")  # DuckDB draws it among the data
     connection.execute("SET enable_external_access = false")
     connection.execute("SET python_enable_replacements = false")
     try:

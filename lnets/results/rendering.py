@@ -110,8 +110,9 @@ def footer(table: Table, command: str = "", *, best: str = "*") -> list[str]:
     if table.averaged:
         lines.append(f"cells average over {', '.join(table.averaged)}")
     if table.uneven:
+        lack = "lacks" if table.uneven == 1 else "lack"
         lines.append(
-            f"{many(table.uneven, 'place')} of this table lack configurations for some seeds"
+            f"{many(table.uneven, 'place')} of this table {lack} configurations for some seeds"
         )
     for metric, number in table.left_out.items():
         lines.append(f"without a finite {metric}, and left out of it: {many(number, 'trial')}")

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
+
+from lnets.results.student import student
 
 Test = Literal["wilcoxon", "permutation"]
 Floats: TypeAlias = NDArray[np.float64]
@@ -76,7 +77,7 @@ def mean_interval(values: Sequence[float], *, confidence: float = 0.95) -> Inter
     if n == 1:
         return Interval(mean, None, None, 1)
     deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    quantile = _student(n, confidence)
+    quantile = student(n - 1, confidence)
     if n >= BOOTSTRAP_FROM and deviation > 0:
         quantile = _bootstrapped(np.asarray(values) - mean, confidence) or quantile
     half = quantile * deviation / math.sqrt(n)
@@ -195,11 +196,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def seeds_needed(comparisons: int) -> int:
     """Pairs with which the first of so many comparisons could be significant after Holm."""
     return math.floor(1 + math.log2(comparisons / SIGNIFICANT)) + 1
-
-
-@functools.cache
-def _student(n: int, confidence: float) -> float:
-    return float(stdtrit(n - 1, (1 + confidence) / 2))
 
 
 def _bootstrapped(centred: Floats, confidence: float) -> float | None:

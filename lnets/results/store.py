@@ -140,17 +140,21 @@ class Store:
                 if self._exists(name):
                     delta.open_table(self.root / name).optimize.compact()
 
-    def table(self, name: str, columns: list[str] | None = None) -> pa.Table:
+    def table(
+        self, name: str, columns: list[str] | None = None, repeated: Sequence[str] = ()
+    ) -> pa.Table:
         """All rows of a table, as Arrow.
 
         Args:
             name: `sweeps`, `trials`, `curves` or `proposals`.
             columns: What to read; None reads all.
+            repeated: Columns of long texts that repeat: each text is in memory once.
 
         Raises:
             StoreError: If the table is damaged.
         """
-        return delta.read(self.root / name, TABLES[name], columns or TABLES[name].names)
+        schema = TABLES[name]
+        return delta.read(self.root / name, schema, columns or schema.names, repeated=repeated)
 
     def dataset(self, name: str) -> ds.Dataset:
         """All rows of a table, read when they are asked for.

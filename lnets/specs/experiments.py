@@ -2,7 +2,7 @@
 
 from typing import Annotated, TypeAlias
 
-from pydantic import Field, TypeAdapter
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from lnets.specs.classification import ClassificationSpec
 from lnets.specs.gan import GanSpec
@@ -14,5 +14,5 @@ _Tasks: TypeAlias = WassersteinSpec | ClassificationSpec | GanSpec | RobustnessS
 AnyExperiment = Annotated[_Tasks, Field(discriminator="task")]
 """What every trial of a sweep does; `task` says which."""
 
-EXPERIMENT: TypeAdapter[_Tasks] = TypeAdapter(AnyExperiment)
+EXPERIMENT: TypeAdapter[_Tasks] = TypeAdapter(AnyExperiment, config=ConfigDict(defer_build=True))
 """Reads any of them."""

@@ -28,6 +28,7 @@ class Spec(BaseModel):
         allow_inf_nan=False,
         use_attribute_docstrings=True,
         serialize_by_alias=True,
+        defer_build=True,  # most commands use a few of the specs
     )
 
     def why_not_from(self, field: str, needed: "ExperimentSpec") -> str | None:

@@ -1,6 +1,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -62,6 +63,37 @@ def test_fields_of_several_types_are_json(tmp_path: Path) -> None:
         (None, None, '{"x":1}', None, 2**40, "here"),
     ]
     assert run_query(store, "SELECT any_value(task) FROM trials")[1] == [("wasserstein",)]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        ([0.25, 0.5, 1e-7, -3e22], "DOUBLE", [-3e22, 1e-7, 0.25, 0.5]),
+        ([1, 0.5], "DOUBLE", [0.5, 1.0]),
+        ([7, 10**15], "BIGINT", [7, 10**15]),
+        ([0.5, "x:1.5"], "VARCHAR", ['"x:1.5"', "0.5"]),
+        ([{"a1": 0.5}, {"a2": 0.5}], None, []),
+        ([[0.5, -1.5], [2]], "VARCHAR", ["[0.5,-1.5]", "[2]"]),
+    ],
+)
+def test_fractions_are_of_the_types_that_they_have(
+    tmp_path: Path, values: list[Any], kind: str | None, expected: list[Any]
+) -> None:
+    """Configurations are asked for their structure without the digits of their fractions."""
+    store = Store(tmp_path / "store", create=True)
+    for i, value in enumerate(values):
+        store.put(record(str(i), config=json.dumps({"f": value}, separators=(",", ":"))))
+    store.commit()
+    if kind is None:
+        assert {"f.a1", "f.a2"} <= set(connect(store).columns)
+    else:
+        rows = run_query(store, "SELECT f, typeof(f) FROM trials ORDER BY f")[1]
+        assert rows == [(value, kind) for value in expected]
+
+
+def test_nothing_is_drawn_among_the_data(store: Store) -> None:
+    shown = run_query(store, "SELECT current_setting('enable_progress_bar')")[1]
+    assert shown == [(False,)]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from lnets.results.statistics import (
     shared_seeds,
     signed_p,
 )
+from lnets.results.student import student
 
 # Of a proportion of that many simulated intervals, around 0.95.
 SIMULATED = 4000
@@ -33,6 +34,13 @@ def test_the_interval_is_scipys(values: list[float]) -> None:
     if error > 1e-6:
         low, high = stats.t.interval(0.95, len(values) - 1, mean, error)
         assert (interval.low, interval.high) == pytest.approx((low, high), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 3, 4, 5, 8, 9, 30, 999, 1000])
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
+def test_students_t_is_scipys(freedom: int, confidence: float) -> None:
+    expected = stats.t.ppf((1 + confidence) / 2, freedom)
+    assert student(freedom, confidence) == pytest.approx(expected, rel=1e-12)
 
 
 def test_one_value_has_no_interval_and_none_has_no_mean() -> None:

@@ -160,7 +160,7 @@ def test_seeds_that_lack_configurations_are_told(store: Store) -> None:
     uneven = SweepTrials("id", "demo", ("maxmin-8-0", "maxmin-16-0", "maxmin-8-1"))
     table = tabulate(store, uneven)
     assert table.cells[0].interval.mean == pytest.approx((0.90 + 0.91) / 2)
-    assert "1 place of this table lack configurations" in "\n".join(footer(table))
+    assert "1 place of this table lacks configurations" in "\n".join(footer(table))
 
 
 def test_a_table_of_nothing_says_so(store: Store) -> None:

@@ -72,6 +72,9 @@ def test_every_section_renders(report: Path, tmp_path: Path, width: int, dark: b
         assert opened.ask(f"{undrawn}.map(p => p.dataset.figure)") == []
         wide = f"{plots}.filter(p => p.scrollWidth > p.clientWidth)"
         assert opened.ask(f"{wide}.map(p => p.dataset.figure)") == []
+        # Names of many axes stand side by side only where there is room for them.
+        axes = "document.querySelector('[data-figure=parallel]').layout.xaxis.tickangle"
+        assert opened.ask(axes) == (0 if width == WIDE else -60)
         ground = opened.ask("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(255, 255, 255)") != dark
         ink = opened.ask("document.querySelector('.plot .xtick text').style.fill")

@@ -77,7 +77,8 @@
       const {xaxis, yaxis} = layout;
       const ticktext = yaxis.ticktext?.map((text) => cut(text, 22));
       const title = xaxis.title && {text: xaxis.title.text.replace(" (", "<br>(")};
-      layout = {...layout, xaxis: {...xaxis, title}, yaxis: {...yaxis, ...(ticktext && {ticktext})}};
+      const tickangle = xaxis.tickangle === 0 ? -60 : xaxis.tickangle;  // names of axes that stand side by side
+      layout = {...layout, xaxis: {...xaxis, title, tickangle}, yaxis: {...yaxis, ...(ticktext && {ticktext})}};
     }
     return {
       height: HEIGHT + entries * ENTRY, margin: {l: 56, r: 24, t: 28, b: 48}, hovermode: "closest", uirevision: "kept",
