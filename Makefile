@@ -9,8 +9,9 @@ export RAY_USAGE_STATS_ENABLED := 0
 sweep: $(READY)  ## the main job: which activation reaches the optimal critic |x|?
 	$(BIN)/lnets-sweep submit sweeps/absolute_value.yaml
 
-test: $(READY)  ## every test that needs no GPU
-	$(BIN)/pytest -m "not gpu"
+test: $(READY)  ## every test that needs no GPU; what starts Ray or Chromium runs alone
+	$(BIN)/pytest -m "not gpu and not ray and not browser" --numprocesses logical --maxprocesses 8 --dist loadfile
+	$(BIN)/pytest -m "not gpu and (ray or browser)"
 
 chaos: $(READY)  ## kill workers, nodes and drivers of a sweep by twenty plans; nothing may be lost
 	$(BIN)/python -m benchmarks.chaos --plans 20

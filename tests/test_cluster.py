@@ -173,6 +173,7 @@ def test_the_dashboard_asks_for_what_sweeps_show() -> None:
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(places)
 
 
+@pytest.mark.ray
 def test_two_nodes_end_with_their_command() -> None:
     script = CLUSTER / "two-nodes.sh"
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -100,7 +100,10 @@ class RayRunner:
         try:
             context = ray.init(**how, log_to_driver=False, logging_level="ERROR")
         except Exception as error:  # Ray documents no narrower class
-            raise ClusterError(f"Ray did not start: {error}") from error
+            remedy = "Try again when the machine is less busy, or without Ray: --runner in-process"
+            if self._shared is not None:
+                remedy = "Try again, or restart the cluster"
+            raise ClusterError(f"Ray did not start: {error}\n{remedy}.") from error
         # Of trials that failed, which the listener has heard of.
         logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)
         self.dashboard = f"http://{context.dashboard_url}" if context.dashboard_url else None

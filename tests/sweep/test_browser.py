@@ -14,7 +14,7 @@ from tests.browser import Page, page
 from tests.conftest import TINY
 from tests.sweep.reported import NASTY, fill, plan_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SEARCH = {
     "model.activation": ["maxmin", "relu", "group_sort"],

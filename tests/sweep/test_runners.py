@@ -222,6 +222,18 @@ def test_a_machine_without_the_resources_is_refused(resources: dict[str, int], r
         pass
 
 
+def test_a_ray_that_does_not_start_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lnets.sweep import ray_runner
+
+    def too_slow(**_: Any) -> None:
+        raise RuntimeError("the node timed out")
+
+    monkeypatch.setattr(ray_runner.ray, "init", too_slow)
+    started = ray_runner.RayRunner(ResourcesSpec())
+    with pytest.raises(ClusterError, match=r"timed out\n.*--runner in-process\."), started:
+        pass
+
+
 @pytest.fixture(scope="module")
 def ray_runner() -> Iterator[Any]:
     from lnets.sweep.ray_runner import RayRunner
