@@ -217,7 +217,8 @@ class GridSpec(Spec):
 
     type: Literal["grid"]
     objectives: tuple[ObjectiveSpec, ...] = Field((), max_length=4)
-    """What is best, the most important first; empty: the main metric of the task."""
+    """What is best, the most important first; empty: the first of the table's values that can be
+    better or worse, or else of the task's metrics."""
 
 
 class RandomSpec(Spec):
@@ -229,7 +230,8 @@ class RandomSpec(Spec):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of the draw; the same seed draws the same configurations."""
     objectives: tuple[ObjectiveSpec, ...] = Field((), max_length=4)
-    """What is best, the most important first; empty: the main metric of the task."""
+    """What is best, the most important first; empty: the first of the table's values that can be
+    better or worse, or else of the task's metrics."""
 
 
 class OptunaSpec(Spec):
@@ -252,8 +254,9 @@ class OptunaSpec(Spec):
     seed: int = Field(0, ge=0, le=2**32 - 1)
     """Seed of the sampler."""
     objectives: tuple[ObjectiveSpec, ...] = Field((), max_length=4)
-    """What is best; several: the configurations that no other beats in all. Empty: the main metric
-    of the task. The value of a configuration is the mean over its seeds."""
+    """What is best; several: the configurations that no other beats in all. Empty: the first of the
+    table's values that can be better or worse, or else of the task's metrics. The value of a
+    configuration is the mean over its seeds."""
 
 
 AlgorithmSpec = Annotated[GridSpec | RandomSpec | OptunaSpec, Field(discriminator="type")]

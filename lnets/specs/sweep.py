@@ -146,11 +146,17 @@ class SweepSpec(Spec):
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
 
     def objectives(self) -> tuple[ObjectiveSpec, ...]:
-        """What is best; the first metric of the task where the file does not say."""
+        """What is best; where the file does not say, the first directed metric of its table.
+
+        Without a table, or any direction in it, the first metric of the task.
+        """
         if self.algorithm.objectives:
             return self.algorithm.objectives
-        name, metric = next(iter(self.experiment.metrics.items()))
-        lower = metric.better == "lower"
+        known = self.experiment.metrics
+        asked = self.table.values if self.table is not None else ()
+        directed = (name for name in asked if name in known and known[name].better)
+        name = next(directed, next(iter(known)))
+        lower = known[name].better == "lower"
         return (ObjectiveSpec(minimize=name) if lower else ObjectiveSpec(maximize=name),)
 
     def table_layout(self) -> TableSpec:

@@ -57,16 +57,21 @@ class Display:
     def _line(self) -> str:
         progress = self._progress
         parts = [
-            f"{progress.done + progress.completed + progress.diverged}/{progress.total} done",
+            f"{progress.there}/{progress.total} done",
             f"{len(progress.running)} running",
             f"{progress.failed} failed",
         ]
-        for state in ("blocked", "diverged", "stopped"):
-            if getattr(progress, state):
-                parts.append(f"{getattr(progress, state)} {state}")
+        stopped = progress.stopped_before + progress.stopped
+        for count, state in (
+            (progress.blocked, "blocked"),
+            (progress.diverged, "diverged"),
+            (stopped, "stopped"),
+        ):
+            if count:
+                parts.append(f"{count} {state}")
         if progress.best is not None:
             label = self._short(progress.best_label)
-            parts.append(f"best {progress.objective} {progress.best:.5g} ({label})")
+            parts.append(f"best trial: {progress.objective} {progress.best:.5g} ({label})")
         if progress.left and progress.seconds_left is not None:
             parts.append(f"ETA {timedelta(seconds=round(progress.seconds_left))}")
         else:

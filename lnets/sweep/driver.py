@@ -119,7 +119,7 @@ def submit(
         )
     store.compact()
     if asked.to_stop.is_set() and progress.left:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(asked.why)
 
 
 class _Asked:
@@ -134,13 +134,15 @@ class _Asked:
     def __init__(self, to_end: threading.Event, live: Live, budget: float | None) -> None:
         self.to_end = to_end
         self.to_stop = threading.Event()
+        self.why = "stopped, as another command has asked"
         self._live, self._budget, self._begun = live, budget, time.monotonic()
 
     def look(self) -> None:
         """Hear what is asked; who executes trials is interrupted if they are to end now."""
         spent = self._budget is not None and time.monotonic() - self._begun >= self._budget
         if spent and not self.to_stop.is_set():
-            _log.warning("the time budget of %g s is spent", self._budget)
+            self.why = f"the time budget of {self._budget:g} s is spent"
+            _log.warning(self.why)
             self._live.ask_itself("stop")
         request = self._live.request()
         if request == "stop" and not self.to_stop.is_set():

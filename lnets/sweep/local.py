@@ -209,6 +209,7 @@ def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
         row = rows.get(trial.trial_key)
         if row is not None and row["status"] == "completed":
             progress.consider(trial.label, row["metrics"].get(progress.objective))
+        progress.stopped_before += row is not None and row["status"] == "stopped"
 
 
 @contextlib.contextmanager
@@ -229,8 +230,9 @@ def _interruptible(how_to_resume: str) -> Iterator[threading.Event]:
         before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interrupted
-    except KeyboardInterrupt:
-        _say("interrupted; what had ended is kept, submitting again goes on from there:")
+    except KeyboardInterrupt as end:
+        why = str(end) or "interrupted"
+        _say(f"{why}; what had ended is kept, submitting again goes on from there:")
         _say(how_to_resume)
         raise
     finally:

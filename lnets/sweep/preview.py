@@ -66,15 +66,16 @@ class Preview:
                 f"needs {name}: trial {need.trial_key[:12]}, {_STATES[need.status]}"
                 for name, need in self.needs.items()
             ),
-            f"done already: {self.done}, to run: {len(self.to_run)}",
+            f"done already: {self.done}, to run: {len(self.to_run)}"
+            + (
+                f", and up to {many(self.to_come, 'configuration')} proposed as results come in"
+                if self.to_come
+                else ""
+            ),
         ]
         if self.to_run:
             lines.append(f"training time of these: {_duration(self.expected_train_seconds)}")
             lines.append(f"groups, each trained at once: {self.groups}")
-        if self.to_come:
-            lines.append(
-                f"proposed as results come in: up to {many(self.to_come, 'configuration')}"
-            )
         lines += [f"one by one: {reason}" for reason in self.alone]
         if self.to_run:
             lines += ["trials to run:", *(f"  {label}" for label in self.to_run)]

@@ -23,7 +23,7 @@ class Progress:
     total: int
     """Trials of both kinds."""
     done: int
-    """Trials that had finished before."""
+    """Trials that had ended before, the stopped ones included."""
     objective: str
     """Metric of the best."""
     maximize: bool
@@ -33,6 +33,8 @@ class Progress:
     failed: int = 0
     blocked: int = 0
     stopped: int = 0
+    stopped_before: int = 0
+    """Those of `done` that were stopped."""
     retried: int = 0
     """Deaths of workers after which a group was started again."""
     running: dict[str, str] = field(default_factory=dict)
@@ -73,6 +75,11 @@ class Progress:
         return self.completed + self.diverged + self.failed + self.blocked + self.stopped
 
     @property
+    def there(self) -> int:
+        """Trials with results, of this submission or an earlier one."""
+        return self.done - self.stopped_before + self.completed + self.diverged
+
+    @property
     def left(self) -> int:
         """Trials that have not ended."""
         return self.total - self.done - self.ended
@@ -86,10 +93,11 @@ class Progress:
 
     def standing(self, spooled: int) -> Standing:
         """All of this, as others may read it while the sweep runs."""
-        same = ("total", "failed", "blocked", "diverged", "stopped", "left", "objective", "best")
+        same = ("total", "failed", "blocked", "diverged", "left", "objective", "best")
         return Standing(
             **{name: getattr(self, name) for name in (*same, "best_label", "seconds_left")},
-            done=self.done + self.completed + self.diverged,
+            done=self.there,
+            stopped=self.stopped_before + self.stopped,
             lost=self.retried,
             spooled=spooled,
             steps_per_second=self.speed,
@@ -99,10 +107,13 @@ class Progress:
 
     def summary(self) -> str:
         """Counts as text."""
-        there = self.done + self.completed + self.diverged
-        states = ("failed", "blocked", "diverged", "stopped", "left")
-        others = [f"{getattr(self, state)} {state}" for state in states if getattr(self, state)]
-        return ", ".join([f"{there} of {self.total} trials are there", *others])
+        counts = {
+            **{state: getattr(self, state) for state in ("failed", "blocked", "diverged")},
+            "stopped": self.stopped_before + self.stopped,
+            "left": self.left,
+        }
+        others = [f"{count} {state}" for state, count in counts.items() if count]
+        return ", ".join([f"{self.there} of {self.total} trials are there", *others])
 
     def start(self, group: Group) -> None:
         """A worker has begun with a group."""

@@ -109,7 +109,7 @@ def _parts(look: Heartbeat) -> Iterator[str]:
         yield f"{standing.spooled} spooled"
     if standing.best is not None:
         label = standing.best_label.removeprefix(f"{look.name} ")
-        yield f"best {standing.objective} {standing.best:.5g} ({label})"
+        yield f"best trial: {standing.objective} {standing.best:.5g} ({label})"
     if standing.steps_per_second is not None:
         yield f"{standing.steps_per_second:.4g} steps/s"
     if standing.seconds_left is not None and standing.left:

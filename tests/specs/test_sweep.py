@@ -27,6 +27,25 @@ def test_a_spec_survives_its_canonical_json(tiny: dict[str, Any]) -> None:
     assert sweep_id(again) == sweep_id(original)
 
 
+@pytest.mark.parametrize(
+    ("changes", "best"),
+    [
+        ({}, "wasserstein_estimate"),
+        ({"table": {"values": ["lipschitz_upper_bound", "tightness"]}}, "tightness"),
+        ({"table": {"values": ["lipschitz_upper_bound"]}}, "wasserstein_estimate"),
+        ({"algorithm": {"type": "grid", "objectives": [{"minimize": "train_seconds"}]}}, None),
+    ],
+)
+def test_what_is_best_is_what_the_table_begins_with(
+    tiny: dict[str, Any], changes: dict[str, Any], best: str | None
+) -> None:
+    if "table" in changes:
+        changes["table"]["rows"] = ["optim.lr"]
+    (objective,) = sweep(tiny | changes).objectives()
+    assert objective.maximize == best
+    assert objective.metric == best or objective.minimize == "train_seconds"
+
+
 def test_identity_is_content(tiny: dict[str, Any]) -> None:
     experiment = sweep(tiny).experiment
     spelled_out = {**tiny["experiment"], "batch_size": 2}

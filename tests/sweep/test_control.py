@@ -86,6 +86,7 @@ def ended_by(request: str, driver: subprocess.Popen[str], cli: Call, store: Path
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert f"lnets-sweep resume tiny --store {store}" in errors
+    assert {"stop": "stopped, as another command", "cancel": "interrupted; "}[request] in errors
     assert "Traceback" not in errors
     assert not list((store / "spool").glob("*.json"))
     assert list((store / "live").iterdir()) == []

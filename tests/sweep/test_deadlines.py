@@ -114,7 +114,7 @@ def test_nothing_starts_once_the_time_budget_is_spent(
     """Not even what was staged before; what had ended is there, and submitting again goes on."""
     monkeypatch.setattr(driver_module, "_COMMIT_SECONDS", 0.01)
     plan = plan_of(tiny, time_budget=10)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="the time budget of 10 s is spent"):
         submit(plan, store, Slow(clock, store, 10), Progress.of(plan, 0))
     assert len(rows(store.root)) == 1
     submit(plan, store, InProcessRunner(), Progress.of(plan, 1))

@@ -10,6 +10,7 @@ import pytest
 
 from lnets.results.store import Store
 from lnets.sweep.history import sweep_rows
+from lnets.sweep.local import submit_here
 from lnets.sweep.overview import status_of, sweep_named
 from lnets.sweep.plan import make_plan
 from lnets.sweep.preview import preview
@@ -186,6 +187,9 @@ def test_seeds_of_a_losing_configuration_are_not_run(tiny: dict[str, Any], store
             best = [-lr + 0.002 * seed for seed in range(4)]
     assert progress.completed == len(runner.ran)
     assert progress.completed + progress.stopped == 80
+    _, again = submit_here(make_plan(sweep), store.root, "in-process")
+    assert (again.there, again.stopped_before, again.left) == (len(ran), 80 - len(ran), 0)
+    assert again.summary() == f"{len(ran)} of 80 trials are there, {80 - len(ran)} stopped"
 
 
 def by_configuration(sweep: Any, store: Store) -> list[list[Any]]:
