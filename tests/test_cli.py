@@ -204,6 +204,29 @@ def test_every_error_has_its_exit_code(
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("command", ["validate", "plan", "submit"])
+def test_a_wrong_sampler_is_told_with_its_place(
+    cli: Callable[..., tuple[int, str, str]], tmp_path: Path, tiny: dict[str, Any], command: str
+) -> None:
+    def refused(algorithm: str) -> str:
+        file = tmp_path / "tiny.yaml"
+        rest = json.dumps({**tiny, "search": {"optim.lr": [0.1, 0.2]}})[1:]
+        file.write_text(
+            f'{{"algorithm":\n  {{type: optuna, configurations: 2, {algorithm}}},\n{rest}'
+        )
+        code, out, err = cli(command, file)
+        assert (code, out) == (2, "")
+        return err.removeprefix(f"error: {file}:").strip()
+
+    assert refused("sampler: tpee") == (
+        "2:37: algorithm.sampler: `tpee` is not a sampler of Optuna; did you mean `tpe`?"
+    )
+    assert refused("arguments: {n_startup: 4}") == (
+        "2:49: algorithm.arguments.n_startup: is not an argument of TPESampler; "
+        "did you mean `n_startup_trials`?"
+    )
+
+
 def test_what_the_store_does_not_know(
     cli: Callable[..., tuple[int, str, str]], write: Write, tiny: dict[str, Any]
 ) -> None:

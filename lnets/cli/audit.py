@@ -24,7 +24,7 @@ def audit(
     Example: lnets-sweep audit certified_l2_quick
     """
     from lnets.results.store import Store
-    from lnets.sweep.audit import audit_trials
+    from lnets.sweep.audit import LEGEND, audit_trials, conclusion
 
     audited = []
     for one in audit_trials(Store(store), named, images):
@@ -37,10 +37,10 @@ def audit(
     else:
         noted = any(one.note for one in audited)
         print_rows([one.to_row(noted=noted) for one in audited], as_json)
+        typer.echo(LEGEND)
     if not any(one.searched for one in audited):
         typer.echo("Nothing was searched, so nothing is known of them.", err=True)
         raise typer.Exit(1)
-    unsound = sum(bool(one.problems) for one in audited)
-    if unsound:
-        typer.echo(f"{unsound} of {len(audited)} trials do not hold what they report.", err=True)
+    typer.echo(conclusion(audited), err=as_json)
+    if any(one.problems for one in audited):
         raise typer.Exit(1)

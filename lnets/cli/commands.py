@@ -16,7 +16,7 @@ from lnets.cli.app import (
 )
 from lnets.cli.completion import specs as offer_specs
 from lnets.cli.control import FollowOption, WaitOption, print_handed, refuse_misplaced
-from lnets.cli.files import FaithfulOption, OverrideOption, sweep_in, trial_in
+from lnets.cli.files import FaithfulOption, OverrideOption, plan_in, trial_in
 from lnets.cli.output import plan_sizes, plan_words, print_json, print_outcome
 from lnets.errors import SpecError
 
@@ -44,12 +44,10 @@ def validate(
 
     Example: lnets-sweep validate sweeps/*.yaml
     """
-    from lnets.sweep.plan import make_plan
-
     found, mistakes = [], []
     for spec in specs:
         try:
-            plan = make_plan(sweep_in(spec))
+            plan = plan_in(spec)
         except SpecError as error:
             mistakes.append(str(error))
         else:
@@ -69,10 +67,9 @@ def plan(spec: SpecFile, store: StoreOption = DEFAULT_STORE, as_json: JsonOption
 
     Example: lnets-sweep plan sweeps/absolute_value.yaml
     """
-    from lnets.sweep.plan import make_plan
     from lnets.sweep.preview import preview
 
-    shown = preview(make_plan(sweep_in(spec)), store)
+    shown = preview(plan_in(spec), store)
     if as_json:
         print_json(shown.to_json())
     else:
@@ -100,11 +97,10 @@ def submit(
     from lnets.sweep.code import refuse_changed_code
     from lnets.sweep.local import submit_here
     from lnets.sweep.notify import notification
-    from lnets.sweep.plan import make_plan
 
     if require_clean:
         refuse_changed_code()
-    made = make_plan(sweep_in(spec, overrides, faithful=faithful))
+    made = plan_in(spec, overrides, faithful=faithful)
     refuse_misplaced(address, runner, follow=follow, wait=wait)
     command = None if notify is None else notification(notify)
     if address is not None:

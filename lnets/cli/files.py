@@ -10,6 +10,7 @@ from lnets.errors import SpecError
 
 if TYPE_CHECKING:
     from lnets.specs.sweep import SweepSpec
+    from lnets.sweep.plan import Plan
 
 OverrideOption = Annotated[
     list[str] | None,
@@ -51,6 +52,32 @@ def sweep_in(
 
     _refuse_options(file, overrides, faithful)
     return load_sweep(file)
+
+
+def plan_in(
+    file: Path, overrides: Sequence[str] | None = None, *, faithful: bool = False
+) -> "Plan":
+    """The plan of the sweep that a file asks for.
+
+    Args:
+        file: As of `sweep_in`.
+        overrides: As of `sweep_in`.
+        faithful: As of `sweep_in`.
+
+    Raises:
+        SpecError: As of `sweep_in`, or of a sampler that there is not, with its place in the file.
+    """
+    from lnets.specs.document import Document
+    from lnets.sweep.plan import make_plan
+
+    sweep = sweep_in(file, overrides, faithful=faithful)
+    try:
+        return make_plan(sweep)
+    except SpecError as error:
+        if not error.problems:
+            raise
+        places = [(tuple(one.path.split(".")), one.message) for one in error.problems]
+        raise Document(file).error(places) from None
 
 
 def trial_in(

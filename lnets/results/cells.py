@@ -1,7 +1,7 @@
 """Trials of a store by their place in a table, with a value per seed."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,8 @@ class Placed:
     """Completed trials by place."""
 
     values: Mapping[Place, Mapping[str, Values]]
-    """Of each place, in the order of the sweeps, each metric that some trial has."""
+    """Of each place, in the order of the sweeps, each metric that some trial has; where one of them
+    has drawn its configurations, in rising order."""
     seeds: tuple[int, ...]
     averaged: tuple[str, ...]
     """Configuration paths that differ inside a place, over which it averages."""
@@ -70,6 +71,8 @@ def place_trials(
             if found:
                 here[metric] = found
                 left_out[metric] += without
+    if any(sweep.drawn for sweep in selected.sweeps):
+        values = {place: values[place] for place in rising(values)}
     return Placed(
         values=values,
         seeds=tuple(sorted({seed for row in rows for seed in row[2]})),
@@ -78,6 +81,31 @@ def place_trials(
         left_out={metric: number for metric, number in left_out.items() if number},
         commits=tuple(row[0] for row in connection.execute(_COMMITS).fetchall()),
     )
+
+
+def rising(places: Iterable[Place]) -> list[Place]:
+    """Places by the values at their first path, then the next.
+
+    Where these are numbers they rise, others stay in the order in which they come; none is last.
+    """
+    places = list(places)
+    orders = [
+        {text: i for i, text in enumerate(_rising(texts))} for texts in zip(*places, strict=True)
+    ]
+    return sorted(
+        places, key=lambda place: [of[text] for of, text in zip(orders, place, strict=True)]
+    )
+
+
+def _rising(texts: Sequence[str | None]) -> list[str | None]:
+    values = {text: json.loads(text or "null") for text in texts}
+    numbers = all(value is None or type(value) in (int, float) for value in values.values())
+
+    def rank(text: str | None) -> tuple[bool, float]:
+        value = values[text]
+        return value is None, value if numbers and value is not None else 0.0
+
+    return sorted(values, key=rank)
 
 
 def placed_configurations(selected: Selected) -> list[dict[str, Any]]:

@@ -158,11 +158,19 @@ def _finite(value: Any) -> bool:
     return isinstance(value, float) and value - value == 0
 
 
+def _types_first(section: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration whose sections begin with what kind of thing they are."""
+    return {
+        name: _types_first(section[name]) if isinstance(section[name], dict) else section[name]
+        for name in sorted(section, key=lambda name: name != "type")
+    }
+
+
 def _differing(
     configs: Sequence[Mapping[str, Any]], searched: Sequence[str], first: Sequence[str]
 ) -> list[str]:
     """The searched fields that tell configurations apart; those at or below some paths first."""
-    flat = [flatten(dict(config)) for config in configs]
+    flat = [flatten(_types_first(config)) for config in configs]
 
     def rank(path: str) -> int:
         return next((i for i, start in enumerate(first) if within(path, start)), len(first))

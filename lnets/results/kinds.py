@@ -8,7 +8,7 @@ from lnets.errors import SpecError
 from lnets.results.tables import Sign, Table, better
 from lnets.specs.metrics import CERTIFIED
 from lnets.specs.search import ObjectiveSpec
-from lnets.specs.spec import show
+from lnets.specs.spec import many, show
 from lnets.specs.sweep import TableSpec
 
 Kind = Literal["wasserstein", "robustness", "speed", "pareto"]
@@ -164,7 +164,8 @@ def _not_dominated(table: Table, signs: Sequence[Sign]) -> Table:
     kept = [cell for cell in table.cells if str(dict(cell.row)) in front]
     kept.sort(key=lambda cell: front.index(str(dict(cell.row))))
     note = (
-        f"{len(front)} of {len(means)} configurations are not dominated: no other has a better "
+        f"{len(front)} of {many(len(means), 'configuration')} {'is' if len(front) == 1 else 'are'} "
+        f"not dominated: no other has a better "
         f"mean of one of {', '.join(metrics)} and no worse one of the others"
     )
     return replace(table, cells=tuple(kept), notes=(note,))

@@ -212,13 +212,17 @@ class SweepTrials:
     trial_keys: tuple[str, ...]
     needs: Mapping[str, str] = field(default_factory=dict)
     """Keys of the trials that it needs, by name."""
+    drawn: bool = False
+    """Whether its configurations come in an order of draw, which says nothing."""
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "SweepTrials":
         """Read off a row of the table `sweeps`."""
-        needs = json.loads(row["spec"]).get("needs", {})  # which older submissions do not have
+        spec = json.loads(row["spec"])
+        needs = spec.get("needs", {})  # which older submissions do not have
+        drawn = spec.get("algorithm", {}).get("type", "grid") != "grid"
         keys = {name: need["trial_key"] for name, need in needs.items() if "trial_key" in need}
-        return cls(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys)
+        return cls(row["sweep_id"], row["name"], tuple(row["trial_keys"]), keys, drawn)
 
 
 @dataclass(frozen=True)

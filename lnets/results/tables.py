@@ -120,6 +120,8 @@ class Table:
     tests: Tests
     winners: tuple[Winner, ...]
     source: Source
+    drawn: bool = False
+    """Whether rows and columns are in rising order, since that of draws says nothing."""
     notes: tuple[str, ...] = ()
     """What else a reader must know."""
 
@@ -198,6 +200,7 @@ def make_table(
             if cell.metric == one.metric and cell.best
         ),
         source=Source(placed.seeds, placed.commits, selected.database.version, where),
+        drawn=any(sweep.drawn for sweep in selected.sweeps),
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,17 @@ from lnets.results.plots import KEY_DIGITS, DrawnTrial
 from lnets.results.records import FINISHED
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
+from lnets.specs.spec import many
 from lnets.sweep.figures import keys_of
 
 if TYPE_CHECKING:
     from lnets.tasks.audit import Finding
+
+LEGEND = (
+    "attacked: images, or samples, searched from; "
+    "reached: the steepest slope met, as a share of the claimed constant"
+)
+"""What columns of a table of audits are."""
 
 _CLAIM = "lipschitz_upper_bound"
 
@@ -98,15 +105,33 @@ def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]
         yield _audit(store, key, row, num_images)
 
 
+def conclusion(audited: Sequence[Audited]) -> str:
+    """What the searches say together, in a line."""
+    found = [one.finding for one in audited if one.finding is not None and one.finding.attacked]
+    broken = sum(bool(finding.violations) for finding in found)
+    failed = sum(one.failed for one in audited)
+    said = []
+    if broken:
+        verb = "is" if broken == 1 else "are"
+        said.append(f"{broken} of {many(len(found), 'claim')} {verb} broken")
+    if failed:
+        said.append(f"{many(failed, 'claim')} could not be searched")
+    places = many(sum(finding.attacked for finding in found), "place")
+    return (
+        f"{', '.join(said) or 'nothing contradicts what is claimed'}: "
+        f"{many(len(found), 'network')} searched, {places} attacked"
+    )
+
+
 def _with_ancestors(store: Store, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Rows of trials, of those that they start from, and so on."""
+    """Rows of trials in the order asked for, then of those that they start from, and so on."""
     rows: dict[str, dict[str, Any]] = {}
-    new = set(keys)
+    new = list(dict.fromkeys(keys))
     while new:
-        found = trials_that_count(store, sorted(new))
-        rows |= found
-        new = {key for row in found.values() for key in keys_in(json.dumps(row["config"]))}
-        new -= rows.keys()
+        found = trials_that_count(store, new)
+        rows |= {key: found[key] for key in new if key in found}
+        named = {key for row in found.values() for key in keys_in(json.dumps(row["config"]))}
+        new = sorted(named - rows.keys())
     return rows
 
 

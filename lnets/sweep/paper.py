@@ -1,6 +1,7 @@
 """Figures for papers, from the trials of a sweep."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, assert_never
 
@@ -18,7 +19,6 @@ from lnets.results.paper_plots import (
 )
 from lnets.results.plots import trials_to_draw
 from lnets.results.query import connect
-from lnets.results.records import SweepTrials
 from lnets.results.rendering import Grid
 from lnets.results.selected import Selected
 from lnets.results.series import accuracy_by_epsilon, learning_curves, norm_of
@@ -108,7 +108,7 @@ class _Source:
         if where is not None:
             kept = keys_where(database, where, [sweep])
             keys = tuple(key for key in sweep.trial_keys if key in kept)
-            sweep = SweepTrials(sweep.sweep_id, sweep.name, keys, sweep.needs)
+            sweep = replace(sweep, trial_keys=keys)
         self.selected = Selected.of(database, [sweep])
         if not self.selected.counts()[0].completed:
             raise NotFoundError(

@@ -80,7 +80,8 @@ class Plan:
     def as_trials(self) -> SweepTrials:
         """What the results side needs to know of it."""
         keys = tuple(trial.trial_key for trial in self.trials)
-        return SweepTrials(self.sweep_id, self.sweep.name, keys, self.needs)
+        drawn = self.sweep.algorithm.type != "grid"
+        return SweepTrials(self.sweep_id, self.sweep.name, keys, self.needs, drawn)
 
 
 class Planner:

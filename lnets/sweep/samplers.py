@@ -1,5 +1,6 @@
 """What proposes configurations. The only module that imports optuna."""
 
+import inspect
 import json
 import os
 import random
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
-from lnets.errors import SpecError
+from lnets.errors import Problem, SpecError
 from lnets.specs.overrides import Overrides
 from lnets.specs.search import GridSpec, OptunaSpec, RandomSpec
 from lnets.specs.spec import nearest, show
@@ -185,28 +186,36 @@ class Sampling:
         if name not in known:
             hint = nearest(name, known | set(_ALIASES))
             raise self._refused(f"is not a sampler of Optuna; {hint}")
+        kind = getattr(samplers, name)
         arguments: dict[str, Any] = dict(self._algorithm.arguments)
         if "seed" in arguments:
             raise self._refused("takes its seed from algorithm.seed; leave it out of the arguments")
+        taken = inspect.signature(kind).parameters.keys() - {"seed"}
+        for argument in arguments:
+            if argument not in taken:
+                hint = nearest(argument, taken)
+                raise self._refused(f"is not an argument of {name}; {hint}", argument)
         alone = len(self._sweep.objectives()) == 1
         if name == "TPESampler" and self.space.conditional and alone:
             arguments = {"group": "multivariate" not in arguments} | arguments
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
-                sampler: BaseSampler = getattr(samplers, name)(
-                    **arguments, seed=self._algorithm.seed
-                )
+                sampler: BaseSampler = kind(**arguments, seed=self._algorithm.seed)
         except (ImportError, TypeError, ValueError) as error:
             raise self._refused(error) from None
         return sampler
 
-    def _refused(self, reason: object) -> SpecError:
-        shown = f" with {show(self._algorithm.arguments)}" if self._algorithm.arguments else ""
+    def _refused(self, reason: object, argument: str | None = None) -> SpecError:
+        """Why there is no such sampler, or no such argument of it."""
         text = " ".join(str(reason).split())
-        return SpecError(
-            f"{self._sweep.name}: algorithm.sampler `{self._algorithm.sampler}`{shown}: {text}"
-        )
+        if argument is None:
+            given = self._algorithm.arguments
+            shown = f" with {show(given)}:" if given else ""
+            problem = Problem("", "algorithm.sampler", f"`{self._algorithm.sampler}`{shown} {text}")
+        else:
+            problem = Problem("", f"algorithm.arguments.{argument}", text)
+        return SpecError(f"{self._sweep.name}: {problem}", [problem])
 
 
 def export(

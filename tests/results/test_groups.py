@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,6 +49,26 @@ def test_fields_that_follow_from_others_do_not_tell_configurations_apart(tmp_pat
     chosen = Selected.of(connect(store), [SweepTrials("s", "n", tuple(f"t{i}" for i in range(4)))])
     groups = configurations(chosen, ["activation, size,width"], ["activation"])
     assert list(groups[0].values) == ["activation", "size"]
+
+
+def test_sections_are_told_apart_by_their_types_first(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+
+    def labels(name: str, *sections: dict[str, Any]) -> list[str]:
+        for i, section in enumerate(sections):
+            config = {"model": {"activation": "relu", "linear": section}}
+            store.put(record(f"{name}{i}", config=json.dumps(config), config_key=f"{name}{i}"))
+        store.commit()
+        keys = tuple(f"{name}{i}" for i in range(len(sections)))
+        chosen = Selected.of(connect(store), [SweepTrials("s", "n", keys)])
+        return [group.label for group in configurations(chosen, ["model.linear"], [])]
+
+    # In an order of the alphabet, as in stores.
+    quick, slow = ({"beta": 0.5, "iter": n, "type": "bjorck"} for n in (5, 20))
+    other = {"type": "orthogonal"}
+    assert labels("a", quick, other) == ["bjorck", "orthogonal"]
+    assert labels("b", quick, slow, other) == ["bjorck, iter=5", "bjorck, iter=20", "orthogonal"]
+    assert labels("c", quick, slow) == ["iter=5", "iter=20"]
 
 
 def test_bands_are_means_and_intervals_over_seeds(tmp_path: Path) -> None:

@@ -102,5 +102,7 @@ def test_pareto_keeps_what_nothing_dominates(store: Store) -> None:
     table = make(store, "pareto", sweeps, BOTH)
     assert list(dict.fromkeys(cell.row["name"] for cell in table.cells)) == ["good", "cheap"]
     assert table.notes[0].startswith("2 of 5 configurations are not dominated")
+    alone = make(store, "pareto", sweeps[:1], BOTH)
+    assert alone.notes[0].startswith("1 of 1 configuration is not dominated")
     with pytest.raises(SpecError, match="two objectives or more"):
         make(store, "pareto", sweeps, BOTH[:1])

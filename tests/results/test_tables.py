@@ -11,13 +11,14 @@ from rich.console import Console
 
 from lnets.errors import SpecError
 from lnets.results.records import SweepTrials
-from lnets.results.rendering import footer, format_interval
+from lnets.results.rendering import Grid, footer, format_interval
 from lnets.results.statistics import Interval
 from lnets.results.store import Store
 from lnets.results.tables import Table, trials_that_count
 from lnets.results.terminal import render
 from lnets.specs.search import ObjectiveSpec
 from tests.results.stored import demo_store, demo_sweep, layout, put_values, tabulate
+from tests.results.test_store import record
 
 
 @pytest.fixture
@@ -116,6 +117,31 @@ def test_numbers_in_names_have_as_few_digits_as_tell_them_apart(tmp_path: Path) 
     )
     assert "│ 0.123456789 " in text
     assert "│ 0.123456788 " in text
+
+
+def test_numbers_of_what_was_drawn_rise(tmp_path: Path) -> None:
+    """Rows and columns, though no row has all columns; other values stay as they come."""
+    store = Store(tmp_path / "store", create=True)
+    places = [("relu", 11), ("maxmin", 9), ("relu", None), ("maxmin", 100)]
+    for i, (activation, width) in enumerate(places):
+        model = {"activation": activation} | ({} if width is None else {"width": width})
+        fields = {"config": json.dumps({"model": model}), "config_key": f"{i}", "seed": 0}
+        store.put(record(f"{i}", **fields, metrics={"tightness": 0.5}))
+    store.commit()
+    keys = tuple(map(str, range(len(places))))
+    asked = layout(columns=("model.width",))
+
+    def headings(*, drawn: bool) -> tuple[list[str], list[str]]:
+        sweep = SweepTrials("id", "demo", keys, drawn=drawn)
+        grid = Grid.of(tabulate(store, sweep, layout=asked))
+        widths = [column.place["model.width"] for column in grid.columns]
+        return [names[0] for names, _ in grid.body], widths
+
+    assert headings(drawn=True) == (["relu", "maxmin"], ["9", "11", "100", "null"])
+    assert headings(drawn=False) == (["relu", "maxmin"], ["11", "9", "null", "100"])
+    sweep = SweepTrials("id", "demo", keys, drawn=True)
+    table = tabulate(store, sweep, layout=layout(rows=("model.width",)))
+    assert [cell.row["model.width"] for cell in table.cells] == [9, 11, 100, None]
 
 
 def test_best_follows_the_metrics_direction_and_the_objectives(store: Store) -> None:

@@ -10,7 +10,7 @@ import pytest
 from lnets.errors import NotFoundError
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
-from lnets.sweep.audit import Audited, audit_trials
+from lnets.sweep.audit import Audited, audit_trials, conclusion
 from lnets.sweep.driver import submit
 from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
@@ -134,6 +134,9 @@ def test_what_cannot_be_searched_is_no_success(store: Store, run: Run) -> None:
     (found,) = audit(store, key[:12])
     (problem,) = found.problems
     assert problem.startswith("could not be audited: trial must be the key of a finished trial")
+    assert conclusion([found]) == (
+        "1 claim could not be searched: 0 networks searched, 0 places attacked"
+    )
 
 
 def test_an_audit_that_searches_nothing_fails(
@@ -157,12 +160,16 @@ def test_the_command_fails_and_names_the_trial(
     honest, planted = run({"name": "audited", "experiment": experiment, "seeds": 2})
     code, out, err = cli("audit", "audited", "--images", 10)
     assert (code, out.count("wasserstein, fully_connected"), "trial" in err) == (0, 2, False)
+    assert out.index("seed 0") < out.index("seed 1") < out.index("attacked: images, or samples")
+    assert out.endswith(
+        "nothing contradicts what is claimed: 2 networks searched, 40 places attacked\n"
+    )
     plant(store, planted, ("model", "l_constant"), 1.02)
     code, out, err = cli("audit", "audited", "--images", 10, "--json")
     assert code == 1
     assert f"trial {planted}: its slope is 1.0" in err
     assert f"trial {honest}" not in err
-    assert "1 of 2 trials do not hold what they report" in err
+    assert "1 of 2 claims is broken: 2 networks searched, 40 places attacked" in err
     found = {row["trial_key"]: row for row in json.loads(out)}
     assert found[honest]["violations"] == []
     assert len(found[planted]["violations"]) == 1

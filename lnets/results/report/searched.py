@@ -73,11 +73,12 @@ def pareto_picture(
     hover = f"%{{customdata}}<br>{plain(a)} %{{x:.5g}}<br>{plain(b)} %{{y:.5g}}<extra></extra>"
     x, y = (numbers(values) for values in zip(*points.values(), strict=True))
     way = {1: "large", -1: "small"}
+    verb = "is" if len(front) == 1 else "are"
     return Picture(
         name="pareto",
         title=f"{a} against {b}",
         summary=f"Mean {a} (better {way[sign_a]}) and {b} (better {way[sign_b]}) of {len(points)} "
-        f"configurations; {len(front)} of them are not dominated: no other is better in one and "
+        f"configurations; {len(front)} of them {verb} not dominated: no other is better in one and "
         "no worse in the other.",
         traces=[
             {
