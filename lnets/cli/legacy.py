@@ -36,6 +36,9 @@ def import_(
     """
     from lnets.legacy.experiment import import_file
 
+    for given in overrides or ():
+        if given.endswith((".yaml", ".yml")) and "=" not in given:
+            raise SpecError(f"-o must be KEY=VALUE, got `{given}`; --out {given} writes that file")
     text = import_file(file, overrides or (), faithful=faithful, adversarial=pgd).to_yaml()
     if out is None:
         typer.echo(text, nl=False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lnets.results.cells import rising
+from lnets.results.cells import Place, rising
 from lnets.results.records import short_commit
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
@@ -53,7 +53,9 @@ class Grid:
         """Lay a table out."""
         places = list(dict.fromkeys(_key(cell.column) for cell in table.cells))
         if table.drawn:
-            texts = {tuple(map(json.dumps, json.loads(key).values())): key for key in places}
+            texts: dict[Place, str] = {
+                tuple(map(json.dumps, json.loads(key).values())): key for key in places
+            }
             places = [texts[place] for place in rising(texts)]
         rows = list(dict.fromkeys(_key(cell.row) for cell in table.cells))
         found = {(_key(cell.row), _key(cell.column), cell.metric): cell for cell in table.cells}

@@ -156,7 +156,8 @@ def read_text(file: FilePath) -> str:
         with open(file, "rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(f"{file}: no such file; sweeps/ has examples") from None
+        ours = file.suffix != ".json"  # others are configurations of the original
+        raise SpecError(f"{file}: no such file{'; sweeps/ has examples' * ours}") from None
     except OSError as error:
         raise SpecError(f"{file}: cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:

@@ -296,4 +296,5 @@ def _check_layout(
     for path in paths:
         if path not in in_bases and path != SWEEP and not selected.has_path(path):
             hint = nearest(path, sorted({*selected.database.paths, *in_bases}))
-            raise SpecError(f"no trial has a field `{path}`; {hint}")
+            part = "rows" if path in layout.rows else "columns"
+            raise SpecError(f"--{part}: no trial has a field `{path}`; {hint}")

@@ -38,6 +38,14 @@ def test_the_seed_is_that_of_the_file(cli: Cli) -> None:
     assert json.loads(first)["trial_key"] == json.loads(second)["trial_key"]
 
 
+def test_mistakes_with_files_are_told_apart(cli: Cli, tmp_path: Path) -> None:
+    code, out, err = cli("import", ABSOLUTE_VALUE, "-o", "out.yaml")
+    assert (code, out) == (2, "")
+    assert "-o must be KEY=VALUE, got `out.yaml`; --out out.yaml writes that file" in err
+    code, _, err = cli("import", tmp_path / "nosuch.json")
+    assert (code, "nosuch.json: no such file" in err, "sweeps/" in err) == (2, True, False)
+
+
 def test_faithful_prints_no_certificate(cli: Cli) -> None:
     code, out, _ = cli("run", ABSOLUTE_VALUE, *SHORT, "--faithful")
     assert code == 0
