@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import torch
 import yaml
@@ -16,6 +17,10 @@ import yaml
 # First of all, since Ray reads where it listens when whatever test imports it first.
 import lnets.sweep.ray_environment  # noqa: F401
 from lnets.cli import main
+
+# Machines are shared: what takes long today has not failed.
+hypothesis.settings.register_profile("lnets", deadline=None)
+hypothesis.settings.load_profile("lnets")
 
 REPOSITORY = Path(__file__).parent.parent
 

@@ -82,7 +82,7 @@ def fits(kernel_size: Pair, image: dict[str, Any]) -> bool:
     image=images,
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 def test_no_operator_has_a_larger_norm_than_its_bounds(
     kind: str, channels: Pair, kernel_size: Pair, image: dict[str, Any], seed: int
 ) -> None:
@@ -191,7 +191,6 @@ def orthonormal(shape: tuple[int, ...], seed: int) -> Tensor:
     turns=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_bcop_is_orthonormal_at_every_frequency(
     kernel_size: Pair, channels: Pair, turns: tuple[float, float], seed: int
 ) -> None:
@@ -206,7 +205,7 @@ def test_bcop_is_orthonormal_at_every_frequency(
 
 
 @given(scales=st.tuples(st.floats(0.1, 1.4), st.floats(0.1, 1.4)), seed=st.integers(0, 1000))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_bcop_of_what_is_not_orthonormal_has_a_bound(
     scales: tuple[float, float], seed: int
 ) -> None:

@@ -28,7 +28,7 @@ def unit(vectors: Tensor) -> Tensor:
 
 
 @given(batch=st.integers(1, 4), out=st.integers(1, 5), size=st.integers(1, 5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_linear_function_has_its_matrix(batch: int, out: int, size: int) -> None:
     matrix, x = normal(out, size), normal(batch, size, seed=1)
     found = jacobians(lambda z: z @ matrix.mT, x)
@@ -92,7 +92,7 @@ def oracle(model: Callable[[Tensor], Tensor], x: Tensor, u: Tensor) -> tuple[Ten
 
 
 @given(seed=st.integers(0, 100), batch=st.integers(1, 5))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_step_is_that_of_the_whole_jacobians(seed: int, batch: int) -> None:
     model, x, u = smooth_network(seed), normal(batch, 4, seed=seed), unit(normal(3, seed=seed))
     size, following = power_step(model, x, u)
@@ -102,7 +102,7 @@ def test_a_step_is_that_of_the_whole_jacobians(seed: int, batch: int) -> None:
 
 
 @given(seed=st.integers(0, 100))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_the_norm_does_not_fall_and_stays_below_the_mean(seed: int) -> None:
     model, x, u = smooth_network(seed), normal(4, 4, seed=seed), unit(normal(3, seed=seed))
     mean = jacobian_spectra(model, x)[:, 0].mean()

@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -22,7 +22,6 @@ Bound = Callable[[Tensor], Tensor]
     exponent=st.integers(-8, 8),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_it_bounds_the_norm_of_known_matrices(
     shape: tuple[int, int], exponent: int, seed: int
 ) -> None:
@@ -42,7 +41,6 @@ def test_it_bounds_the_norm_of_known_matrices(
     off=st.integers(-4, 4),
     columns=st.sampled_from([2, 3, 40]),
 )
-@settings(deadline=None)
 def test_it_bounds_what_is_orthonormal_but_for_roundings(
     triple: tuple[int, int, int], off: int, columns: int
 ) -> None:

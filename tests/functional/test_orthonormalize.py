@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lnets.functional.orthonormalize import bjorck, bjorck_iteration, spectral_scale
@@ -53,7 +53,6 @@ def test_enough_iterations_give_the_polar_factor(order: int, shape: tuple[int, i
     size=st.floats(1e-20, 1e20),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_no_singular_value_ever_exceeds_one(
     order: int, iterations: int, shape: tuple[int, int], size: float, seed: int
 ) -> None:
@@ -65,7 +64,6 @@ def test_no_singular_value_ever_exceeds_one(
 
 
 @given(shape=st.sampled_from(SHAPES), seed=st.integers(0, 1000))
-@settings(deadline=None)
 def test_the_scale_is_a_close_upper_bound(shape: tuple[int, int], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(shape, dtype=torch.float64, generator=generator)

@@ -53,7 +53,7 @@ def test_value_and_gradient_are_those_of_the_svd(name: str, shape: tuple[int, ..
 
 
 @given(seed=st.integers(0, 500), condition=st.sampled_from([1.0, 10.0, 1e3]))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_ill_conditioned_matrices_come_out_orthonormal(seed: int, condition: float) -> None:
     u, v = (polar(random((5, 5), seed + i)) for i in (0, 1000))
     weight = u @ torch.diag(torch.logspace(0, -np.log10(condition), 5, dtype=torch.float64)) @ v
@@ -79,7 +79,6 @@ def test_the_published_coefficients_are_met() -> None:
 
 
 @given(lower=st.floats(1e-5, 0.99))
-@settings(deadline=None)
 def test_the_composition_is_one_on_the_whole_interval(lower: float) -> None:
     x = np.concatenate([np.geomspace(lower, 1, 500), [lower, 1.0]])
     for a, b, c in polar_express_coefficients(lower):

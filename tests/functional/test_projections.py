@@ -1,6 +1,6 @@
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -35,7 +35,6 @@ def bisected(row: Tensor, radius: float) -> Tensor:
     radius=st.sampled_from([0.3, 1.0, 7.0]),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None)
 def test_it_is_the_nearest_point_of_the_ball(
     shape: tuple[int, ...], size: float, radius: float, seed: int
 ) -> None:
@@ -54,7 +53,6 @@ def test_known_rows() -> None:
 
 
 @given(shape=st.sampled_from(SHAPES), seed=st.integers(0, 1000))
-@settings(deadline=None)
 def test_rows_inside_keep_every_bit(shape: tuple[int, ...], seed: int) -> None:
     weight = random_rows(shape, 1, seed).float()
     weight = weight / (weight.abs().sum(dim=-1, keepdim=True) * 1.001)

@@ -16,7 +16,7 @@ ROUNDING = 1e-10
     stride=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     seed=st.integers(0, 2**31 - 1),
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_they_are_those_of_the_operator(
     channels: tuple[int, int],
     kernel_size: tuple[int, int],

@@ -74,7 +74,7 @@ def network(linear: type[nn.Module], activation: str, l_constant: float = 1.0) -
     norm=st.sampled_from(["l2", "linf"]),
     seed=st.integers(0, 100),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_no_search_finds_a_steeper_place_than_the_certificate(
     linear: str, activation: str, l_constant: float, norm: Norm, seed: int
 ) -> None:

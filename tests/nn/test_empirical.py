@@ -40,7 +40,7 @@ def bent(d: int) -> nn.Module:
     steps=st.integers(0, 3),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_the_constant_of_a_linear_map_is_found_and_never_exceeded(
     inputs: int, outputs: int, scale: float, norm: Norm, steps: int, seed: int
 ) -> None:

@@ -40,7 +40,7 @@ class TestL2:
         order=st.integers(1, 4),
         seed=st.integers(0, 100),
     )
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     def test_it_converges_to_the_polar_factor_from_anywhere(
         self, shape: tuple[int, int], size: float, order: int, seed: int
     ) -> None:
@@ -57,7 +57,7 @@ class TestL2:
         beta=st.sampled_from([0.1, 0.5, 0.7, 0.99]),
         seed=st.integers(0, 100),
     )
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     def test_norms_stay_bounded(
         self, shape: tuple[int, int], size: float, iterations: int, beta: float, seed: int
     ) -> None:
@@ -109,7 +109,7 @@ class TestL2:
 
 class TestRows:
     @given(shape=st.sampled_from(SHAPES), scale_all=st.booleans(), seed=st.integers(0, 100))
-    @settings(deadline=None, max_examples=20)
+    @settings(max_examples=20)
     def test_twice_is_once(self, shape: tuple[int, int], scale_all: bool, seed: int) -> None:
         weight = normal(shape, seed)
         once = l_inf_projected(weight)

@@ -177,7 +177,7 @@ def _convolutions(draw: st.DrawFn) -> tuple[dict[str, Any], tuple[int, int, int]
 
 
 @given(_convolutions())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_a_spec_refuses_exactly_what_torch_refuses(
     case: tuple[dict[str, Any], tuple[int, int, int]],
 ) -> None:
