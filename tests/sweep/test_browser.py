@@ -21,7 +21,6 @@ SEARCH = {
     "optim.lr": {"log_uniform": [1e-4, 1.0]},
     "model.linear.bjorck_iter": {"int": [2, 30]},
 }
-OPEN_SECONDS = 3.0
 MOST_BYTES = 15e6
 NARROW, WIDE = 390, 1280
 Write = Callable[..., Path]
@@ -202,23 +201,10 @@ def test_it_prints_light_and_whole(report: Path, tmp_path: Path) -> None:
         quiet(opened, report)
 
 
-def seconds_to_open(file: Path, profile: Path) -> float:
-    """Of the page's own thread."""
-    with page(profile) as opened:
-        opened.call("Performance.enable", timeDomain="threadTicks")
-        opened.open(file)
-        measured = opened.call("Performance.getMetrics")["metrics"]
-    return float(next(one["value"] for one in measured if one["name"] == "TaskDuration"))
-
-
-def test_two_thousand_trials_open_at_once(tmp_path: Path) -> None:
-    """The best of some times counts, to which other processes of the machine can only add."""
+def test_two_thousand_trials_open(tmp_path: Path) -> None:
+    """How long that takes is measured by `make bench ONLY=report`."""
     file = write(tmp_path, 400, 5)
     assert file.stat().st_size < MOST_BYTES
-    seconds: list[float] = []
-    while not seconds or (min(seconds) >= OPEN_SECONDS and len(seconds) < 4):
-        seconds.append(seconds_to_open(file, tmp_path / f"profile-{len(seconds)}"))
-    assert min(seconds) < OPEN_SECONDS, seconds
     with page(tmp_path / "profile") as opened:
         opened.open(file)
         assert opened.ask("document.querySelectorAll('#trial-list tbody tr').length") == 100
