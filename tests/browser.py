@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-_SECONDS = 60.0
+_SECONDS = 180.0
 _FLAGS = (
     "--headless",
     "--no-sandbox",

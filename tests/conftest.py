@@ -153,7 +153,7 @@ def cli(
     return call
 
 
-def wait_for(condition: Callable[[], Any], *, seconds: float = 90) -> Any:
+def wait_for(condition: Callable[[], Any], *, seconds: float = 240) -> Any:
     """What a condition returns once that is true; fails when it stays false."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

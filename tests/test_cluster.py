@@ -182,7 +182,7 @@ def test_two_nodes_end_with_their_command() -> None:
         [script, "bash", "-c", "ray job list && stat --format %a $RAY_AUTH_TOKEN_PATH; exit 5"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         env={**os.environ, "PORT": str(port), "PATH": f"{BIN}:{os.environ['PATH']}"},
     )
     assert done.returncode == 5, done.stderr

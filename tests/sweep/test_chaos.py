@@ -10,7 +10,7 @@ from tests.conftest import REPOSITORY
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_a_sweep_on_two_nodes_survives_three_plans() -> None:
     command = [sys.executable, "-m", "benchmarks.chaos", "--plans", "3"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)

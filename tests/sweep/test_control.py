@@ -54,7 +54,7 @@ def test_what_is_at_work_is_heard_stopped_and_resumed_without_its_file(
     command = [*COMMAND, "logs", "-f", "tiny", "--json", "--store", str(store)]
     listener = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     found = ended_by("stop", driver, cli, store)
-    heard, _ = listener.communicate(timeout=60)  # which ends with the driver
+    heard, _ = listener.communicate(timeout=180)  # which ends with the driver
     lines = [json.loads(line) for line in heard.splitlines()]
     assert {"time", "level", "trial_key", "message"} == set(lines[0])
     messages = [line["message"] for line in lines]
@@ -83,7 +83,7 @@ def ended_by(request: str, driver: subprocess.Popen[str], cli: Call, store: Path
     """What the tables have once a driver has done what it was asked."""
     code, _, err = cli(request, "tiny")
     assert (code, f"asked driver {driver.pid}" in err) == (0, True)
-    _, errors = driver.communicate(timeout=60)
+    _, errors = driver.communicate(timeout=180)
     assert driver.returncode == 130
     assert f"lnets-sweep resume tiny --store {store}" in errors
     assert {"stop": "stopped, as another command", "cancel": "interrupted; "}[request] in errors
