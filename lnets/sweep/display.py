@@ -59,16 +59,8 @@ class Display:
         parts = [
             f"{progress.there}/{progress.total} done",
             f"{len(progress.running)} running",
-            f"{progress.failed} failed",
+            *(f"{n} {state}" for state, n in progress.otherwise.items() if n or state == "failed"),
         ]
-        stopped = progress.stopped_before + progress.stopped
-        for count, state in (
-            (progress.blocked, "blocked"),
-            (progress.diverged, "diverged"),
-            (stopped, "stopped"),
-        ):
-            if count:
-                parts.append(f"{count} {state}")
         if progress.best is not None:
             label = self._short(progress.best_label)
             parts.append(f"best trial: {progress.objective} {progress.best:.5g} ({label})")

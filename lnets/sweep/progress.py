@@ -80,6 +80,12 @@ class Progress:
         return self.done - self.stopped_before + self.completed + self.diverged
 
     @property
+    def otherwise(self) -> dict[str, int]:
+        """Trials that ended in another way than by completing, by how; stopped ones ever."""
+        counts = {state: getattr(self, state) for state in ("failed", "blocked", "diverged")}
+        return {**counts, "stopped": self.stopped_before + self.stopped}
+
+    @property
     def left(self) -> int:
         """Trials that have not ended."""
         return self.total - self.done - self.ended
@@ -93,11 +99,11 @@ class Progress:
 
     def standing(self, spooled: int) -> Standing:
         """All of this, as others may read it while the sweep runs."""
-        same = ("total", "failed", "blocked", "diverged", "left", "objective", "best")
+        same = ("total", "left", "objective", "best", "best_label", "seconds_left")
         return Standing(
-            **{name: getattr(self, name) for name in (*same, "best_label", "seconds_left")},
+            **{name: getattr(self, name) for name in same},
+            **self.otherwise,
             done=self.there,
-            stopped=self.stopped_before + self.stopped,
             lost=self.retried,
             spooled=spooled,
             steps_per_second=self.speed,
@@ -107,11 +113,7 @@ class Progress:
 
     def summary(self) -> str:
         """Counts as text."""
-        counts = {
-            **{state: getattr(self, state) for state in ("failed", "blocked", "diverged")},
-            "stopped": self.stopped_before + self.stopped,
-            "left": self.left,
-        }
+        counts = {**self.otherwise, "left": self.left}
         others = [f"{count} {state}" for state, count in counts.items() if count]
         return ", ".join([f"{self.there} of {self.total} trials are there", *others])
 

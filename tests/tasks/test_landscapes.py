@@ -14,6 +14,7 @@ from lnets.specs.wasserstein import WassersteinSpec
 from lnets.tasks.files import NO_FILES, TrialFiles
 from lnets.tasks.outcome import Outcome
 from lnets.tasks.run import run_trials
+from tests.tasks.test_wasserstein import without_times
 
 LINE = {"type": "line", "xrange": [-1.2, 1.2], "step": 0.1}
 PLANE = {"type": "plane", "xrange": [-2, 2], "yrange": [-1, 1], "step": 0.25}
@@ -140,12 +141,6 @@ def test_they_are_written_when_asked_for(tiny: dict[str, Any], tmp_path: Path) -
     assert run([spec(tiny, landscape=LINE)], None)[0][0].status == "completed"
 
 
-def numbers(metrics: dict[str, float]) -> dict[str, float]:
-    """Those that another run gives again."""
-    measured = ("train_seconds", "steps_per_second", "peak_memory")
-    return {name: value for name, value in metrics.items() if name not in measured}
-
-
 @pytest.mark.parametrize("trials", [1, 2])
 def test_training_does_not_notice(tiny: dict[str, Any], tmp_path: Path, trials: int) -> None:
     watched = {"landscape": {**LINE, "every": 2}, "singular_values": {"every": 3}}
@@ -156,7 +151,7 @@ def test_training_does_not_notice(tiny: dict[str, Any], tmp_path: Path, trials: 
     duals = [point for point in curves if "train_dual" in point[2]]
     assert duals == its_curves
     for one, other in zip(ended, expected, strict=True):
-        assert numbers(one.metrics) == numbers(other.metrics)
+        assert without_times(one.metrics) == without_times(other.metrics)
         for a, b in zip(one.model.parameters(), other.model.parameters(), strict=True):
             assert torch.equal(a, b)
     # Trials of a group are told apart: each critic is its own.
