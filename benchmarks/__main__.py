@@ -15,6 +15,7 @@ from benchmarks import (
     report,
     robustness,
     step,
+    submit,
     sweep,
     tables,
 )
@@ -30,6 +31,7 @@ BENCHES = {
     "layers": layers.measure,
     "report": report.measure,
     "robustness": robustness.measure,
+    "submit": submit.measure,
     "sweep": sweep.measure,
     "tables": tables.measure,
 }

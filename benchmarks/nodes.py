@@ -1,16 +1,103 @@
-"""A Ray cluster whose processes may be killed."""
+"""Ray clusters of this machine, for tests and benchmarks."""
 
 import contextlib
+import os
 import random
 import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+_SECONDS_TO_START = 240.0
+
+
+@contextlib.contextmanager
+def started_head(token: str) -> Iterator[str]:
+    """What `ray start --head` starts, on loopback with one core; it asks for a token.
+
+    Yields:
+        The address of its dashboard, which takes jobs.
+
+    Raises:
+        TimeoutError: If it does not start.
+    """
+    port = free_port()
+    ports = {
+        "port": free_port(),
+        "dashboard-port": port,
+        "dashboard-agent-listen-port": free_port(),
+        "ray-client-server-port": free_port(),
+        "min-worker-port": 0,
+        "max-worker-port": 0,
+    }
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # of a short name
+        head = subprocess.Popen(
+            [
+                *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
+                *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),
+                *(f"--temp-dir={folder}", "--num-cpus=1", "--num-gpus=0"),
+                *(f"--{name}={number}" for name, number in ports.items()),
+            ],
+            env={
+                **os.environ,
+                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": token,
+                "OMP_NUM_THREADS": "1",
+            },
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            address = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + _SECONDS_TO_START
+            while not _takes_jobs(address, token):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"no Ray head at {address} in {_SECONDS_TO_START:g} s")
+                time.sleep(0.05)
+            yield address
+        finally:
+            family = _descendants(psutil.Process(head.pid))
+            for process in family:
+                _kill(process)
+            head.wait()
+            psutil.wait_procs(family)
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def _takes_jobs(address: str, token: str) -> bool:
+    from lnets.sweep.dashboard import Dashboard
+    from lnets.sweep.jobs import Jobs
+
+    before = os.environ.get("RAY_AUTH_TOKEN")
+    os.environ["RAY_AUTH_TOKEN"] = token
+    try:
+        dashboard = Dashboard(address)
+        return bool(dashboard.machines()) and Jobs(dashboard.address, token).all() == []
+    except Exception:
+        return False
+    finally:
+        os.environ.pop("RAY_AUTH_TOKEN")
+        if before is not None:
+            os.environ["RAY_AUTH_TOKEN"] = before
+
 
 class TwoNodes:
-    """A Ray cluster of two nodes with a core each, on this machine's loopback interface.
+    """Two nodes with a core each on loopback, whose processes may be killed.
 
     Args:
         folder: Where it keeps its files.
@@ -25,10 +112,8 @@ class TwoNodes:
             "health_check_period_ms": 500,
             "health_check_failure_threshold": 6,
         }
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]  # the usual one may be another Ray's
-        head = {"num_cpus": 1, "dashboard_port": port, "temp_dir": str(folder)}
+        # The usual port may be another Ray's.
+        head = {"num_cpus": 1, "dashboard_port": free_port(), "temp_dir": str(folder)}
         self._cluster = Cluster(
             initialize_head=True, head_node_args={**head, "_system_config": quick}
         )

@@ -2,22 +2,19 @@
 
 import contextlib
 import json
-import os
-import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
+from benchmarks.nodes import started_head
 from lnets.results.store import Store
 from lnets.sweep.code import code_commit
 from lnets.sweep.handover import job_environment
-from tests.conftest import TINY, wait_for
+from tests.conftest import TINY
 from tests.sweep.test_gans import sweep
 from tests.tasks.gans import data_of
 
@@ -37,66 +34,10 @@ Call = Callable[..., tuple[int, str, str]]
 Write = Callable[..., Path]
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    """A head on loopback, which asks for a token and has one core and no GPU."""
-    port = free_port()
-    ports = {
-        "port": free_port(),
-        "dashboard-port": port,
-        "dashboard-agent-listen-port": free_port(),
-        "ray-client-server-port": free_port(),
-        "min-worker-port": 0,
-        "max-worker-port": 0,
-    }
-    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as folder:  # of a short name
-        head = subprocess.Popen(
-            [
-                *(Path(sys.executable).with_name("ray"), "start", "--head", "--block"),
-                *("--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1"),
-                *(f"--temp-dir={folder}", "--num-cpus=1", "--num-gpus=0"),
-                *(f"--{name}={number}" for name, number in ports.items()),
-            ],
-            env={
-                **os.environ,
-                "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-                "RAY_USAGE_STATS_ENABLED": "0",
-                "RAY_AUTH_MODE": "token",
-                "RAY_AUTH_TOKEN": TOKEN,
-                "OMP_NUM_THREADS": "1",
-            },
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            wait_for(lambda: answers(port))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            family = [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]
-            for process in family:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            head.wait()
-            psutil.wait_procs(family)
-
-
-def answers(port: int) -> bool:
-    """Whether the head takes jobs."""
-    from lnets.sweep.dashboard import Dashboard
-    from lnets.sweep.jobs import Jobs
-
-    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Exception):
-        patch.setenv("RAY_AUTH_TOKEN", TOKEN)
-        dashboard = Dashboard(f"http://127.0.0.1:{port}")
-        return bool(dashboard.machines()) and Jobs(dashboard.address, TOKEN).all() == []
-    return False
+    with started_head(TOKEN) as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)
