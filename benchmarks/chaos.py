@@ -193,12 +193,14 @@ def _cluster(folder: Path) -> Iterator[TwoNodes]:
     os.environ |= {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray notes the cluster's address there, too: not where another Ray of this machine has.
+        "RAY_TMPDIR": str(folder),
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         # Drivers and workers are in other folders.
         "PYTHONPATH": f"{_ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
     }
-    cluster = TwoNodes(folder, SWEEP["name"])
+    cluster = TwoNodes(SWEEP["name"])
     try:
         yield cluster
     finally:
@@ -217,7 +219,7 @@ def main() -> None:
         folder = Path(name)
         submit_here(make_plan(sweep), folder / "undisturbed", "in-process")
         expected = answer(folder / "undisturbed")
-        with _cluster(folder / "ray") as cluster:
+        with _cluster(folder) as cluster:
             for seed in range(chosen.first, chosen.first + chosen.plans):
                 failed += not _passes(seed, sweep, folder / f"plan-{seed}", cluster, expected)
     sys.exit(1 if failed else 0)

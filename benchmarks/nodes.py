@@ -99,12 +99,13 @@ def _takes_jobs(address: str, token: str) -> bool:
 class TwoNodes:
     """Two nodes with a core each on loopback, whose processes may be killed.
 
+    Its files are where `RAY_TMPDIR` says.
+
     Args:
-        folder: Where it keeps its files.
         sweep: Name of the sweep whose workers may be killed.
     """
 
-    def __init__(self, folder: Path, sweep: str) -> None:
+    def __init__(self, sweep: str) -> None:
         from ray.cluster_utils import Cluster
 
         quick = {
@@ -113,7 +114,7 @@ class TwoNodes:
             "health_check_failure_threshold": 6,
         }
         # The usual port may be another Ray's.
-        head = {"num_cpus": 1, "dashboard_port": free_port(), "temp_dir": str(folder)}
+        head = {"num_cpus": 1, "dashboard_port": free_port()}
         self._cluster = Cluster(
             initialize_head=True, head_node_args={**head, "_system_config": quick}
         )

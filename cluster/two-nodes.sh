@@ -20,16 +20,17 @@ trap 'exit 143' TERM
 
 (umask 077 && od --address-radix=n --read-bytes=32 --format=x1 /dev/urandom | tr -d ' \n' > "$folder/token")
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$folder/token" RAY_USAGE_STATS_ENABLED=0
+export RAY_TMPDIR="$folder"
 # With this, Ray binds every socket to loopback, but `ray start` refuses a second node.
 export RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0
 export RAY_API_SERVER_ADDRESS="http://127.0.0.1:${PORT:-8266}"
 
-python - "$folder" "${PORT:-8266}" "${CPUS:-1}" > "$folder/log" 2>&1 <<'END' &
+python - "${PORT:-8266}" "${CPUS:-1}" > "$folder/log" 2>&1 <<'END' &
 import signal, sys
 from ray.cluster_utils import Cluster
 
-folder, port, cpus = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-head = {"include_dashboard": True, "dashboard_port": port, "temp_dir": folder}
+port, cpus = map(int, sys.argv[1:])
+head = {"include_dashboard": True, "dashboard_port": port}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, **head})
 try:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())

@@ -1,11 +1,15 @@
 """Which drivers are at work on a store, and what is asked of them: small files that tell.
 
 A driver renews its heartbeat while it lives. Who wants it to end puts a file beside that heartbeat,
-so a request reaches drivers on any machine that has the store, and none that starts later.
+so a request reaches drivers on any machine that has the store, and none that starts later. Workers
+say in such a file how far a trial is.
 """
 
+import contextlib
 import os
 import socket
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -18,6 +22,7 @@ from lnets.results.files import file_clock, write_atomically
 Request: TypeAlias = Literal["stop", "cancel"]
 """To end when what runs has ended, or now."""
 _STALE_SECONDS = 15.0
+_TELL_SECONDS = 2.0
 
 
 class Standing(BaseModel):
@@ -66,7 +71,7 @@ class Heartbeat(BaseModel):
     started_at: AwareDatetime
     dashboard: str | None
     running: tuple[str, ...]
-    """Labels of the trials at work."""
+    """Labels of the trials at work, and how far they are where they have said so."""
     standing: Standing | None = None
 
     @property
@@ -129,6 +134,42 @@ class Live:
             _request_file(self._root, self.driver, request).unlink(missing_ok=True)
 
 
+class Teller:
+    """A worker's word on how far a trial is.
+
+    Args:
+        root: Folder of the store.
+        trial_key: The trial.
+    """
+
+    def __init__(self, root: Path, trial_key: str) -> None:
+        self._file = _said_file(root, trial_key)
+        self._told = time.monotonic()
+
+    def tell(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Say where training is, with the first of some metrics; now and then."""
+        if time.monotonic() - self._told < _TELL_SECONDS:
+            return
+        self._told = time.monotonic()
+        name, value = next(iter(metrics.items()))
+        with contextlib.suppress(OSError):  # no trial may fail by it
+            write_atomically(self._file, f"step {step:,}, {name} {value:.4g}")
+
+
+def heard(root: Path, trial_key: str) -> str | None:
+    """What a worker has said last of a trial that is at work; None if nothing."""
+    try:
+        return _said_file(root, trial_key).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def forget(root: Path, trial_key: str) -> None:
+    """A trial is no longer at work."""
+    with contextlib.suppress(OSError):
+        _said_file(root, trial_key).unlink(missing_ok=True)
+
+
 def heartbeats(root: Path) -> list[Heartbeat]:
     """The drivers that are at work on a store now."""
     found = []
@@ -168,6 +209,10 @@ def stop_asked(root: Path, driver: str) -> bool:
 
 def _request_file(root: Path, driver: str, request: Request) -> Path:
     return _folder(root) / f"{driver}.{request}"
+
+
+def _said_file(root: Path, trial_key: str) -> Path:
+    return _folder(root) / f"{trial_key}.said"
 
 
 def _folder(root: Path) -> Path:

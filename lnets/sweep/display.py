@@ -78,6 +78,6 @@ class Display:
         grid = Table.grid()
         grid.add_row(ProgressBar(progress.total, progress.total - progress.left, width=60))
         grid.add_row(Text(self._line()))
-        for label in list(progress.running.values()):
+        for label in progress.at_work:
             grid.add_row(Text(f"  ▸ {self._short(label)}", style="dim"))
         return grid

@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from lnets import __version__
 from lnets.errors import StoreError
-from lnets.results.live import Live, Standing
+from lnets.results.live import Live, Standing, forget
 from lnets.results.log import kept_log
 from lnets.results.records import Ended, SweepRecord
 from lnets.results.store import Store
@@ -169,7 +169,8 @@ def _writer(
         while not stop.wait(_COMMIT_SECONDS):
             try:
                 standing = _told(store, live, progress, publish)
-                live.beat(tuple(progress.running.values()), standing)
+                progress.hear(store.root)
+                live.beat(progress.at_work, standing)
                 asked.look()
                 store.commit()
             except Exception as error:  # this thread must outlive whatever a disk may do
@@ -192,6 +193,8 @@ def _writer(
             raise StoreError(f"{str(error).rstrip('.')}; {remedy}") from None
         finally:
             _told(store, live, progress, publish)
+            for key in progress.running:
+                forget(store.root, key)
             live.stop()
             _log.info("driver ends: %s", progress.summary())
 

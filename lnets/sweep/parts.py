@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lnets.errors import TrialError
 from lnets.results.artifacts import CHECKPOINT, SNAPSHOT, WEIGHTS
+from lnets.results.live import Teller
 from lnets.results.records import CurvePoint
 from lnets.results.store import Store
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec
@@ -51,6 +52,7 @@ def train_parts(
         folders,
         pauses,
     )
+    teller = Teller(store.root, jobs[0].trial_key)
     for part in range(_first_part(experiments, jobs, store), len(changes) + 1):
         curves: list[list[CurvePoint]] = [[] for _ in jobs]
 
@@ -65,6 +67,8 @@ def train_parts(
                 CurvePoint(step=step, seconds=seconds, metric=metric, value=value)
                 for metric, value in metrics.items()
             )
+            if index == 0:
+                teller.tell(step, metrics)
 
         outcomes = run_trials(
             [_in_part(experiment, part) for experiment in experiments],

@@ -4,9 +4,10 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lnets.errors import StoreError
-from lnets.results.live import Standing
+from lnets.results.live import Standing, forget, heard
 from lnets.results.records import last_exception
 from lnets.results.store import Store
 from lnets.sweep.messages import Group, Result
@@ -39,6 +40,8 @@ class Progress:
     """Deaths of workers after which a group was started again."""
     running: dict[str, str] = field(default_factory=dict)
     """Trials at work: key and label."""
+    said: dict[str, str] = field(default_factory=dict)
+    """What workers have said last of those, by key."""
     best: float | None = None
     best_label: str = ""
     last_error: str = ""
@@ -67,6 +70,14 @@ class Progress:
             objective.metric,
             objective.maximize is not None,
             needed=frozenset(trial.trial_key for trial in plan.needed),
+        )
+
+    @property
+    def at_work(self) -> tuple[str, ...]:
+        """Labels of the trials at work, and how far they are where that is known."""
+        return tuple(
+            f"{label} · {self.said[key]}" if key in self.said else label
+            for key, label in list(self.running.items())
         )
 
     @property
@@ -116,6 +127,11 @@ class Progress:
         counts = {**self.otherwise, "left": self.left}
         others = [f"{count} {state}" for state, count in counts.items() if count]
         return ", ".join([f"{self.there} of {self.total} trials are there", *others])
+
+    def hear(self, root: Path) -> None:
+        """Read what workers say of the trials at work in a store."""
+        found = {key: heard(root, key) for key in list(self.running)}
+        self.said = {key: said for key, said in found.items() if said is not None}
 
     def start(self, group: Group) -> None:
         """A worker has begun with a group."""
@@ -197,6 +213,8 @@ class Watcher:
         self._progress.end(group, results)
         self.not_kept = next((r.error for r in results if not r.kept), self.not_kept)
         labels = {job.trial_key: job.label for job in group.jobs}
+        for key in labels:
+            forget(self._store.root, key)
         for result in results:
             self._tell(result, labels.pop(result.trial_key))
         for key, label in labels.items():

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from lnets.errors import SpecError, StoreError
+from lnets.results import live as living
 from lnets.results.live import Live
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
@@ -119,6 +121,29 @@ def test_a_driver_tells_how_far_it_is(tiny: dict[str, Any], tmp_path: Path) -> N
     with pytest.raises(KeyboardInterrupt):
         submit(plan, store, InProcessRunner(), progress, interrupted=stop, publish=publish)
     assert found[0]["lnets_trialsleft"] + found[0]["lnets_trials_ended"] == 800
+
+
+def test_who_watches_sees_how_far_a_trial_is_inside(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store", create=True)
+    plan = plan_of({**tiny, "resources": {"fuse": "off"}})
+    progress = Progress.of(plan, 0)
+    seen: list[str] = []
+    tell = living.Teller.tell
+
+    def told(teller: living.Teller, *said: Any) -> None:
+        tell(teller, *said)
+        progress.hear(store.root)
+        seen.extend(progress.at_work[:1])
+
+    monkeypatch.setattr(living, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(living.Teller, "tell", told)
+    submit(plan, store, InProcessRunner(), progress)
+    assert re.fullmatch(r"tiny .* seed=0 · step \d+, train_dual [-.e\d]+", seen[0])
+    assert {text.partition(" · ")[0] for text in seen} == {trial.label for trial in plan.trials}
+    progress.hear(store.root)
+    assert (progress.said, list((store.root / "live").iterdir())) == ({}, [])
 
 
 def test_what_others_need_does_not_count_into_the_time_that_is_left(
