@@ -23,12 +23,16 @@ __all__ = [
     "studies",
 ]
 
+# Commands in whose process trials may end, which leave large tensors in reference cycles.
+_TRAINING = (["submit"], ["run"], ["resume"], ["retry"])
+
 
 def main() -> None:
     """Entry point: run a command, and turn errors into messages and exit codes."""
-    # What commands import are many objects that stay: looking through them for garbage at every 700
-    # new ones, as is Python's default, would take a tenth of a short command's time.
-    gc.set_threshold(50_000)
+    if sys.argv[1:2] not in _TRAINING:
+        # What commands import are many objects that stay: looking through them for garbage at every
+        # 700 new ones, as is Python's default, takes a tenth of a short command's time.
+        gc.set_threshold(50_000)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
