@@ -24,6 +24,8 @@ def canonical_json(spec: ExperimentSpec | SweepSpec) -> str:
 def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
     """The sweep with all defaults and its table's layout: a table then needs nothing else.
 
+    Fields are in the order of the file, in which configurations are listed.
+
     Args:
         sweep: What to write.
         needs: Keys of needed trials by name, each written beside its experiment as `trial_key`;
@@ -34,7 +36,7 @@ def resolved_json(sweep: SweepSpec, needs: Mapping[str, str]) -> str:
         data["needs"][name]["trial_key"] = key
     if isinstance(sweep.algorithm, OptunaSpec) or isinstance(sweep.scheduler, PopulationSpec):
         data["algorithm"]["study_id"] = study_id(sweep)
-    return _canonical(data)
+    return json.dumps(data, separators=(",", ":"))
 
 
 def sweep_of(resolved: str) -> SweepSpec:

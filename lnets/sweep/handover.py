@@ -49,7 +49,7 @@ class Handover(BaseModel):
     store: str
     """Folder that all machines of the cluster reach."""
     spec: str | None = None
-    """The sweep as canonical JSON; None: as the store has it."""
+    """The sweep as JSON, in the order of its file; None: as the store has it."""
     again: Again | None = None
     """Which of its trials run again; None: all that are missing."""
     address: str

@@ -10,7 +10,7 @@ from typing import Literal
 from lnets.errors import ClusterError, NotFoundError, SpecError
 from lnets.results.live import Heartbeat, Request
 from lnets.results.store import Store
-from lnets.specs.identity import canonical_json, sweep_id
+from lnets.specs.identity import sweep_id
 from lnets.specs.load import load_sweep
 from lnets.specs.spec import nearest
 from lnets.sweep.code import code_commit
@@ -75,7 +75,7 @@ class Cluster:
                 sweep_id=plan.sweep_id,
                 name=plan.sweep.name,
                 store=where,
-                spec=canonical_json(plan.sweep),
+                spec=plan.sweep.model_dump_json(),
                 address=self.address,
                 wait=wait,
             )

@@ -45,6 +45,9 @@ class Space:
     def __init__(self, search: Mapping[str, Domain], *, ranked: bool = True) -> None:
         self._ranked = ranked
         self._search = search
+        # Samplers draw one parameter after the other: sweeps that differ in the order of their
+        # fields are one sweep, and must draw the same.
+        self._keys = sorted(search)
         self._labels = {key: _labels(d) for key, d in search.items() if isinstance(d, tuple)}
         self.conditional = any(isinstance(d, tuple) and ranges_in(d) for d in search.values())
         """Whether some parameters exist with some values only."""
@@ -52,7 +55,8 @@ class Space:
     def suggest(self, draws: Draws) -> Parameters:
         """Let a sampler draw every parameter."""
         found: Parameters = {}
-        for key, domain in self._search.items():
+        for key in self._keys:
+            domain = self._search[key]
             if not isinstance(domain, tuple):
                 found[key] = _number(draws, key, domain)
                 continue
@@ -93,7 +97,7 @@ class Space:
 
     def every_draw(self) -> Iterator[Parameters]:
         """All draws of a finite space."""
-        for parts in itertools.product(*map(self._of_key, self._search)):
+        for parts in itertools.product(*map(self._of_key, self._keys)):
             yield {name: value for part in parts for name, value in part.items()}
 
     def _by_rank(self, key: str) -> bool:
@@ -114,10 +118,10 @@ class Space:
         """Ranges inside a listed value: the parameter's name, where it stands, and the range."""
         domain = self._search[key]
         assert isinstance(domain, tuple)
-        return [
+        return sorted(
             (f"{key}[{index}].{dotted(path)}", path, inner)
             for path, inner in ranges_in(domain[index]).items()
-        ]
+        )
 
 
 def _number(draws: Draws, name: str, domain: Range) -> float:

@@ -8,6 +8,7 @@ from lnets.errors import SpecError
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.driver import submit
+from lnets.sweep.overview import sweep_named
 from lnets.sweep.plan import expected_seconds, make_plan
 from lnets.sweep.preview import preview
 from lnets.sweep.progress import Progress
@@ -52,6 +53,35 @@ RANDOM = {
     "model.linear.bjorck_iter": {"int": [2, 8], "step": 3},
     "model.activation, model.groupings": [["maxmin", 2], ["relu", 3]],
 }
+
+
+def test_the_order_of_fields_decides_nothing_that_is_drawn(tiny: dict[str, Any]) -> None:
+    inside = {"type": "sgd", "momentum": {"uniform": [0, 0.9]}, "lr": {"uniform": [0.1, 0.2]}}
+    search: dict[str, Any] = {
+        "optim": [inside, {"type": "adam", "lr": 0.1}],
+        "model.linear.bjorck_iter": {"int": [2, 80]},
+    }
+    turned = dict(reversed(search.items()))
+    turned["optim"] = [dict(reversed(inside.items())), search["optim"][1]]
+    algorithm = {"type": "random", "configurations": 20}
+    one, other = (
+        make_plan(sweep(tiny, search=given, algorithm=algorithm)) for given in (search, turned)
+    )
+    assert one.sweep_id == other.sweep_id
+    assert [trial.trial_key for trial in one.trials] == [trial.trial_key for trial in other.trials]
+
+
+def test_a_stored_sweep_is_what_its_file_is(tiny: dict[str, Any], tmp_path: Path) -> None:
+    """Down to the order of its fields, in which trials, tables and labels are."""
+    search = {"optim.lr": {"log_uniform": [0.1, 0.2]}, "model.activation": ["relu", "maxmin"]}
+    algorithm = {"type": "random", "configurations": 3}
+    plan = make_plan(sweep(tiny, search=search, algorithm=algorithm, table=None))
+    store = Store(tmp_path, create=True)
+    submit(plan, store, InProcessRunner(), Progress.of(plan, 0))
+    again = make_plan(sweep_named(store, "tiny"))
+    assert again.sweep.model_dump_json() == plan.sweep.model_dump_json()
+    assert [trial.label for trial in again.trials] == [trial.label for trial in plan.trials]
+    assert "lr=" in again.trials[0].label.partition("activation")[0]
 
 
 def test_a_random_sweep_draws_inside_its_domains(tiny: dict[str, Any]) -> None:
