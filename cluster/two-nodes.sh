@@ -31,10 +31,11 @@ from ray.cluster_utils import Cluster
 
 port, cpus = map(int, sys.argv[1:])
 head = {"include_dashboard": True, "dashboard_port": port}
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, **head})
+agent = {"dashboard_agent_listen_port": 0}  # its usual port may be another Ray's
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": cpus, **head, **agent})
 try:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    cluster.add_node(num_cpus=cpus)
+    cluster.add_node(num_cpus=cpus, **agent)
     print("ready", flush=True)
     signal.pause()
 finally:

@@ -99,6 +99,21 @@ def test_tables_take_conditions_kinds_and_several_sweeps(stored: Cli) -> None:
     assert stored("table", "first", "--test", "permutation")[0] == 0
 
 
+def test_options_of_tables_may_be_repeated(stored: Cli) -> None:
+    values = ("--values", "wasserstein_estimate", "--values", "train_seconds")
+    rows = ("--rows", "model.activation", "--rows", "optim.lr")
+    code, out, _ = stored("table", "first", *values, *rows, "--json")
+    cells = json.loads(out)["cells"]
+    assert code == 0
+    assert {cell["metric"] for cell in cells} == {"wasserstein_estimate", "train_seconds"}
+    assert set(cells[0]["row"]) == {"model.activation", "optim.lr"}
+    both = ("--where", "model.activation = 'maxmin' OR seed = 0", "--where", "seed = 0")
+    code, out, _ = stored("table", "first", *both, "--json")
+    found = json.loads(out)
+    assert found["source"]["seeds"] == [0]
+    assert len({cell["row"]["model.activation"] for cell in found["cells"]}) == 2
+
+
 def test_comparisons(stored: Cli, tmp_path: Path) -> None:
     code, out, _ = stored("compare", "first", "second", "--json")
     data = json.loads(out)
@@ -207,6 +222,7 @@ def test_what_may_go_is_listed_first(stored: Cli, tmp_path: Path) -> None:
         (["table", "first", "--where", "seed > 100"], 4, "no trial of `first` fulfils"),
         (["table", "first", "--where", "seed === 1"], 2, "name === does not exist"),
         (["query", "DELETE FROM trials"], 2, "must be one SELECT"),
+        (["report", "first", "-o", "x.pdf"], 2, "must end in .html"),
         (["export", "x.xlsx"], 2, "must end in .parquet or .csv"),
         (["show", "zzz"], 4, "no trial whose key begins"),
         (["gc", "--drop", "thrid"], 4, "no sweep `thrid`"),

@@ -121,7 +121,29 @@ SweepOrTrial = Annotated[
         autocompletion=sweeps_and_trials,
     ),
 ]
+RowsOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Configuration paths, or `sweep`, that name the rows, by commas."),
+]
+ColumnsOption = Annotated[list[str] | None, typer.Option(help="The same for columns, by commas.")]
+ValuesOption = Annotated[list[str] | None, typer.Option(help="Metrics, by commas.")]
+WhereOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="SQL", help="Keep trials where this holds: optim.lr < 0.1."),
+]
 DEFAULT_STORE = Path("results")
+
+
+def joined(given: list[str] | None) -> str | None:
+    """An option that lists by commas, and may be repeated."""
+    return ",".join(given) if given else None
+
+
+def all_hold(conditions: list[str] | None) -> str | None:
+    """One SQL expression of those that an option was given."""
+    if conditions and len(conditions) > 1:
+        return " AND ".join(f"({condition})" for condition in conditions)
+    return conditions[0] if conditions else None
 
 
 @app.callback(invoke_without_command=True)

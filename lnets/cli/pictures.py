@@ -1,5 +1,6 @@
 """Commands that draw results: each parses, calls one function, and prints the files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,11 @@ from lnets.cli.app import (
     StoreOption,
     SweepArgument,
     SweepOrTrial,
+    ValuesOption,
+    WhereOption,
+    all_hold,
     app,
+    joined,
 )
 from lnets.cli.completion import sweeps_and_trials
 from lnets.cli.output import print_json
@@ -65,15 +70,14 @@ def plot(
         typer.Option("-o", "--out", metavar="FILE", help="*.png or *.pdf; else SWEEP_KIND.pdf."),
     ] = None,
     rows: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(help="Configuration paths whose values are lines, or rows, by commas."),
     ] = None,
-    columns: Annotated[str | None, typer.Option(help="The same for a heatmap's columns.")] = None,
-    values: Annotated[str | None, typer.Option(help="Metrics, by commas.")] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="SQL", help="Keep trials where this holds: optim.lr < 0.1."),
+    columns: Annotated[
+        list[str] | None, typer.Option(help="The same for a heatmap's columns.")
     ] = None,
+    values: ValuesOption = None,
+    where: WhereOption = None,
 ) -> None:
     """Draw a figure for a paper: curves, accuracy-epsilon, landscape, importance, heatmap.
 
@@ -84,7 +88,15 @@ def plot(
 
     file = out or Path(f"{Path(named).stem}_{kind}.pdf")
     for drawn in draw(
-        Store(store), kind, named, file, rows=rows, columns=columns, values=values, where=where
+        Store(store),
+        kind,
+        named,
+        file,
+        rows=joined(rows),
+        columns=joined(columns),
+        values=joined(values),
+        where=all_hold(where),
+        note=partial(typer.echo, err=True),
     ):
         typer.echo(drawn)
 

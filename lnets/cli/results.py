@@ -5,7 +5,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from lnets.cli.app import DEFAULT_STORE, JsonOption, StoreOption, app
+from lnets.cli.app import (
+    DEFAULT_STORE,
+    ColumnsOption,
+    JsonOption,
+    RowsOption,
+    StoreOption,
+    ValuesOption,
+    WhereOption,
+    all_hold,
+    app,
+    joined,
+)
 from lnets.cli.completion import sweeps as offer_sweeps
 from lnets.cli.output import print_json, print_parts, print_rows, print_table, terminal_width
 
@@ -26,16 +37,10 @@ def table(
         ),
     ],
     store: StoreOption = DEFAULT_STORE,
-    rows: Annotated[
-        str | None,
-        typer.Option(help="Configuration paths, or `sweep`, that name the rows, by commas."),
-    ] = None,
-    columns: Annotated[str | None, typer.Option(help="The same for columns, by commas.")] = None,
-    values: Annotated[str | None, typer.Option(help="Metrics, by commas.")] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(metavar="SQL", help="Keep trials where this holds: optim.lr < 0.1."),
-    ] = None,
+    rows: RowsOption = None,
+    columns: ColumnsOption = None,
+    values: ValuesOption = None,
+    where: WhereOption = None,
     kind: Annotated[
         Literal["wasserstein", "robustness", "speed", "pareto"] | None,
         typer.Option(help="A ready-made table."),
@@ -57,10 +62,10 @@ def table(
     made = table_of(
         Store(store),
         sweeps,
-        rows=rows,
-        columns=columns,
-        values=values,
-        where=where,
+        rows=joined(rows),
+        columns=joined(columns),
+        values=joined(values),
+        where=all_hold(where),
         kind=kind,
         test=test,
     )
@@ -82,7 +87,7 @@ def compare(
         list[str] | None,
         typer.Option(metavar="SQL", help="Trials where this holds are a side; repeatable."),
     ] = None,
-    values: Annotated[str | None, typer.Option(help="Metrics, by commas; else all.")] = None,
+    values: Annotated[list[str] | None, typer.Option(help="Metrics, by commas; else all.")] = None,
     store: StoreOption = DEFAULT_STORE,
     test: Test = "wilcoxon",
     out: Annotated[
@@ -102,7 +107,7 @@ def compare(
 
     if out is not None:
         check_format(out)
-    found = compare_of(Store(store), sides or [], where or [], values=values, test=test)
+    found = compare_of(Store(store), sides or [], where or [], values=joined(values), test=test)
     if as_json:
         print_json(found.to_json())
     else:
@@ -149,7 +154,9 @@ def diff(
 
 @app.command()
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over trials, attempts, curves, sweeps.")],
+    sql: Annotated[
+        str, typer.Argument(help="One SELECT over trials, attempts, curves, sweeps, proposals.")
+    ],
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:

@@ -21,6 +21,8 @@ from lnets.results.files import file_clock, write_atomically
 
 Request: TypeAlias = Literal["stop", "cancel"]
 """To end when what runs has ended, or now."""
+STOPPING = "stopping: nothing further begins"
+"""What is said of a driver that has been asked to end."""
 _STALE_SECONDS = 15.0
 _TELL_SECONDS = 2.0
 
@@ -73,6 +75,8 @@ class Heartbeat(BaseModel):
     running: tuple[str, ...]
     """Labels of the trials at work, and how far they are where they have said so."""
     standing: Standing | None = None
+    asked: Request | None = None
+    """What it has been asked to do, and does."""
 
     @property
     def driver(self) -> str:
@@ -108,7 +112,8 @@ class Live:
 
     def beat(self, running: tuple[str, ...], standing: Standing | None = None) -> None:
         """Say that this driver lives, what runs, and how far it is."""
-        beat = self._first.model_copy(update={"running": running, "standing": standing})
+        new = {"running": running, "standing": standing, "asked": self.request()}
+        beat = self._first.model_copy(update=new)
         try:
             write_atomically(self._file, beat.model_dump_json())
         except OSError as error:

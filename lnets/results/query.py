@@ -38,7 +38,7 @@ _STRUCTURES = r"""SELECT DISTINCT json_structure(shape)::VARCHAR FROM (
     ) AS shape FROM stored_configurations
 ) ORDER BY ALL"""
 _METRICS = "SELECT DISTINCT unnest(json_keys(metrics)) AS metric FROM stored ORDER BY metric"
-_TABLES = ("trials", "attempts", "curves", "sweeps")
+_TABLES = ("trials", "attempts", "curves", "sweeps", "proposals")
 _QUERY_SHOWN = "\nLINE "  # from here on DuckDB shows a query, of which a person wrote a part only
 _TEXTS = r"""'(?:[^']|'')*'|"(?:[^"]|"")*\""""
 
@@ -82,9 +82,9 @@ class Database:
 def connect(store: Store) -> Database:
     """A read-only database over a store.
 
-    It holds `trials` (of each trial the attempt that counts), `attempts` (every attempt), `curves`
-    and `sweeps`. In the first two every configuration path (`"model.activation"`) and every
-    metric is a column; lists, and what is of several types, as JSON texts.
+    It holds `trials` (of each trial the attempt that counts), `attempts` (every attempt), `curves`,
+    `sweeps` and `proposals`. In the first two every configuration path (`"model.activation"`) and
+    every metric is a column; lists, and what is of several types, as JSON texts.
 
     Raises:
         StoreError: If the store's tables are damaged.
@@ -94,7 +94,8 @@ def connect(store: Store) -> Database:
     attempts, configurations = split_configurations(store.table("trials", repeated=["config"]))
     connection.register("stored", attempts)
     connection.register("stored_configurations", configurations)
-    connection.register("curves", store.dataset("curves"))
+    for table in ("curves", "proposals"):
+        connection.register(table, store.dataset(table))
     connection.register("sweeps", store.table("sweeps"))
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")  # DuckDB draws it among the data

@@ -183,16 +183,16 @@ class Store:
     def _check_or_create(self, create: bool) -> None:
         marker = self.root / _MARKER
         if not marker.exists():
+            if not create:
+                raise NotFoundError(
+                    f"{self.root}: no results store here; submit a sweep first, or name its store "
+                    "with --store or LNETS_STORE."
+                )
             # The marker is looked for again, as another process may be making the store just now.
             if self._holds_other_things() and not marker.exists():
                 raise StoreError(
                     f"{self.root}: not a results store, because it has no {_MARKER}; name an empty "
                     "or new folder."
-                )
-            if not create:
-                raise NotFoundError(
-                    f"{self.root}: no results store here; submit a sweep first, or name its store "
-                    "with --store or LNETS_STORE."
                 )
             self.root.mkdir(parents=True, exist_ok=True)
             write_atomically(marker, json.dumps({"schema_version": SCHEMA_VERSION}))

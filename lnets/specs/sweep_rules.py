@@ -45,14 +45,12 @@ MAX_TRIALS = 100_000
 
 def broken_rules(sweep: SweepSpec) -> list[Broken]:
     """Every broken rule: path of the field that should change, and the message."""
-    problems = [
-        *_seed_rules(sweep),
-        *scheduler_rules(sweep),
-        *_search_rules(sweep),
-        *_metric_rules(sweep),
-    ]
+    searched = [*_search_rules(sweep)]
+    problems = [*_seed_rules(sweep), *scheduler_rules(sweep), *searched, *_metric_rules(sweep)]
+    if not searched:
+        problems += _table_path_rules(sweep)
     if not problems:
-        problems = [*_size_rules(sweep), *_value_rules(sweep), *_table_path_rules(sweep)]
+        problems = [*_size_rules(sweep), *_value_rules(sweep)]
     problems = problems or [*_need_rules(sweep)]
     if not problems and isinstance(sweep.algorithm, GridSpec):
         problems = [*_grid_rules(sweep)]

@@ -32,6 +32,7 @@ class Display:
         self._start = time.monotonic()
         self._shown = self._start
         self._failures = 0
+        self._said = ""
 
     @contextmanager
     def shown(self) -> Iterator[None]:
@@ -42,7 +43,7 @@ class Display:
                 yield
         else:
             yield
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._say_line()
 
     def changed(self) -> None:
         """Say what is new: failures, what they block, lost workers; the state now and then."""
@@ -52,7 +53,13 @@ class Display:
             self._console.print(Text(self._progress.last_error, style="red"), soft_wrap=True)
         if not self._console.is_terminal and time.monotonic() - self._shown >= _LINE_SECONDS:
             self._shown = time.monotonic()
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            self._say_line()
+
+    def _say_line(self) -> None:
+        line = self._line()
+        if line != self._said:
+            self._said = line
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def _line(self) -> str:
         progress = self._progress

@@ -4,14 +4,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lnets.errors import NotFoundError
+from lnets.errors import NotFoundError, SpecError
 from lnets.results.groups import configurations
 from lnets.results.plots import KEY_DIGITS, DrawnTrial, draw_trial, trials_to_draw
 from lnets.results.query import connect
 from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
-from lnets.sweep.overview import find_sweep
+from lnets.sweep.overview import find_sweep, submissions
 
 _LONGEST = 100
 
@@ -21,7 +21,7 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
 
     Args:
         store: Where they are.
-        named: Name, id or file of a sweep, or a trial key or its first digits, 12 at least.
+        named: Name, id or file of a sweep, or how a trial key begins, which no other does.
         out: Where pictures go, in a folder per trial that is named after its configuration, seed
             and key; None puts them into the trials' own folders.
 
@@ -52,15 +52,21 @@ def keys_of(store: Store, named: str) -> Sequence[str]:
 
     Raises:
         NotFoundError: If the store has no such sweep or trial.
+        SpecError: If several keys begin so.
     """
     return _trials_named(store, named) or find_sweep(store, named)[0].trial_keys
 
 
 def _trials_named(store: Store, named: str) -> Sequence[str]:
-    if not re.fullmatch(rf"[0-9a-f]{{{KEY_DIGITS},64}}", named):
+    if not re.fullmatch(r"[0-9a-f]{4,64}", named) or any(
+        named in (row["name"], row["sweep_id"]) for row in submissions(store)
+    ):
         return ()
     known = store.table("trials", ["trial_key"])["trial_key"].unique().to_pylist()
-    return [key for key in known if key.startswith(named)]
+    found = [key for key in known if key.startswith(named)]
+    if len(found) > 1:
+        raise SpecError(f"{len(found)} trials have keys that begin with `{named}`; write more")
+    return found
 
 
 def _labels(store: Store, named: str) -> dict[str, str]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 _PROBE_SECONDS = 60
-_AGENT_SECONDS = 60
+_AGENT_SECONDS = 120
 _OBJECT_STORE_BYTES = 200 * 2**20
 _API_ADDRESS = "RAY_API_SERVER_ADDRESS"
 _log = logging.getLogger(__name__)
@@ -94,8 +94,14 @@ class Jobs:
                 if "already exists" in str(error):
                     return False
                 # A cluster that has just begun answers before it can take jobs.
-                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                if "No available agent" not in str(error):
                     raise self._refused(error) from None
+                if time.monotonic() > deadline:
+                    raise ClusterError(
+                        f"{self._address}: no agent of its machines takes jobs, after "
+                        f"{_AGENT_SECONDS} s. Try again; or look whether another Ray of theirs "
+                        "has the port of the agent, which `--dashboard-agent-listen-port` sets."
+                    ) from None
                 time.sleep(1)
             else:
                 return True

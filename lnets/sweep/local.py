@@ -1,6 +1,7 @@
 """Submitting and running on this machine: what the command line calls."""
 
 import contextlib
+import itertools
 import json
 import os
 import shlex
@@ -33,6 +34,8 @@ from lnets.sweep.search import Search, depends_on_results, plan_so_far
 
 if TYPE_CHECKING:
     from lnets.sweep.ray_runner import RayRunner
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def _run(
 ) -> None:
     display = Display(plan.sweep.name, progress)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_handlers_restored())  # once Ray has ended, too
         executing: Runner = InProcessRunner()
         dashboard = None
         publish: Publish | None = None
@@ -213,21 +217,40 @@ def _consider_known(plan: Plan, store: Store, progress: Progress) -> None:
 
 
 @contextlib.contextmanager
+def _handlers_restored() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in _ENDING}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
 def _interruptible(how_to_resume: str) -> Iterator[threading.Event]:
     """Ctrl-C and SIGTERM end the block alike, so that what has ended is committed.
 
     The event is set as well: an exception that a signal raises inside a library's callback may be
-    swallowed there, and whoever hands out work looks at the event.
+    swallowed there, and whoever hands out work looks at the event. The second of them changes
+    nothing, also when the block has ended; the third ends the process at once, which loses nothing
+    that has been spooled.
     """
     interrupted = threading.Event()
+    heard = itertools.count(1)
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        times = next(heard)
         interrupted.set()
-        raise KeyboardInterrupt
+        if times == 1:
+            raise KeyboardInterrupt
+        if times > 2:
+            os._exit(130)
+        os.write(2, b"ending; once more ends at once\n")  # print may be what was interrupted
 
-    before = {}
     if threading.current_thread() is threading.main_thread():
-        before = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+        for number in _ENDING:
+            signal.signal(number, interrupt)
     try:
         yield interrupted
     except KeyboardInterrupt as end:
@@ -235,9 +258,6 @@ def _interruptible(how_to_resume: str) -> Iterator[threading.Event]:
         _say(f"{why}; what had ended is kept, submitting again goes on from there:")
         _say(how_to_resume)
         raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ def notification(command: str) -> list[str]:
     """The parts of a command, as a shell would tell them apart; none is ever started.
 
     Raises:
-        SpecError: If they cannot be told apart.
+        SpecError: If they cannot be told apart, or the first is no command of this machine.
     """
     try:
         parts = shlex.split(command)
@@ -27,6 +28,8 @@ def notification(command: str) -> list[str]:
         raise SpecError(f"--notify {command}: no command ({error}); mend its quotes.") from None
     if not parts:
         raise SpecError("--notify must name a command, got nothing; leave the flag out.")
+    if shutil.which(parts[0]) is None:
+        raise SpecError(f"--notify {command}: there is no command `{parts[0]}` here.")
     return parts
 
 
@@ -76,8 +79,8 @@ def _tell(
         _log.warning("--notify %s: %s", shlex.join(command), problem)
         return
     if done.returncode:
-        said = done.stderr.strip()[-200:]
-        _log.warning("--notify %s: exit code %d %s", shlex.join(command), done.returncode, said)
+        said = f"exit code {done.returncode} {done.stderr.strip()[-200:]}".rstrip()
+        _log.warning("--notify %s: %s", shlex.join(command), said)
 
 
 def _state(progress: Progress, error: BaseException | None) -> str:

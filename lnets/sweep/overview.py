@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lnets.errors import NotFoundError, SpecError
 from lnets.results import proposals
-from lnets.results.live import Heartbeat, heartbeats
+from lnets.results.live import STOPPING, Heartbeat, heartbeats
 from lnets.results.records import SweepTrials, last_exception, short_commit
 from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
@@ -81,6 +81,7 @@ class Status:
             driver = f"driver {self.driver.pid} on {self.driver.host}"
             lines.append(f"  running now, {driver}:" + " nothing" * (not self.driver.running))
             lines += [f"    {label}" for label in self.driver.running]
+            lines += [f"  {STOPPING}"] * (self.driver.asked is not None)
             if self.driver.dashboard:
                 lines.append(f"  Ray dashboard: {self.driver.dashboard}")
         elif counts.missing or counts.failed or counts.blocked:

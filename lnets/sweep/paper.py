@@ -1,6 +1,6 @@
 """Figures for papers, from the trials of a sweep."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, assert_never
@@ -53,18 +53,20 @@ def plot(
     columns: str | None = None,
     values: str | None = None,
     where: str | None = None,
+    note: Callable[[str], object] = lambda _: None,
 ) -> Iterator[Path]:
     """Draw one figure of a sweep.
 
     Args:
         store: Where its results are.
         kind: Of the figure.
-        named: Its name, id or file; of a landscape a trial's key or its first 12 digits, too.
+        named: Its name, id or file; of a landscape how a trial's key begins, too.
         out: A PNG or PDF; where there are several pictures, their names are put behind its own.
         rows: Configuration paths, separated by commas, each of whose values is a line, or a row.
         columns: The same for a heatmap's columns.
         values: Metrics, separated by commas: of learning curves, or of trials.
         where: An SQL expression on the columns of `trials`; others are left out.
+        note: Is told what a reader of the figure must know.
 
     Yields:
         The files.
@@ -84,7 +86,7 @@ def plot(
             file = out if len(views) == 1 else out.with_stem(f"{out.stem}_{view}")
             yield save_for_paper(figure, file)
         return
-    source = _Source(store, named, where)
+    source = _Source(store, named, where, note)
     match kind:
         case "curves":
             figure = _curves(source, rows, values)
@@ -102,7 +104,14 @@ def plot(
 class _Source:
     """The completed trials of a sweep."""
 
-    def __init__(self, store: Store, named: str, where: str | None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        named: str,
+        where: str | None,
+        note: Callable[[str], object] = lambda _: None,
+    ) -> None:
+        self._note = note
         sweep, self.spec = find_sweep(store, named)
         database = connect(store)
         if where is not None:
@@ -128,7 +137,15 @@ class _Source:
     def groups(self, rows: str | None) -> list[Group]:
         """Its trials by the values at some paths."""
         layout = layout_of(self.selected, [self.spec], rows=rows)
-        return merged(self.configurations(), (*layout.rows, *layout.columns))
+        paths = (*layout.rows, *layout.columns)
+        every = self.configurations()
+        groups = merged(every, paths)
+        over = [
+            path for path in every[0].values if len(merged(every, (*paths, path))) > len(groups)
+        ]
+        if over:
+            self._note(f"lines average over {', '.join(over)}")
+        return groups
 
     def metric(self, values: str | None) -> str:
         """The one metric that is asked for, or the objective."""
@@ -166,8 +183,8 @@ def _accuracies(source: _Source, rows: str | None) -> Figure:
     lines = [(g.label, kind, band) for g in groups for kind, band in accuracy_by_epsilon(g).items()]
     if not lines:
         raise NotFoundError(
-            "no trial that is asked for has an accuracy at an epsilon; ask for `certificate` in "
-            "the experiment"
+            "no trial that is asked for has an accuracy at an epsilon, as classifiers have "
+            "that are certified or attacked (`certificate`, `evaluation`)"
         )
     norms = set(map(norm_of, groups)) - {""}
     along = f"ε ({norms.pop()})" if len(norms) == 1 else "ε"

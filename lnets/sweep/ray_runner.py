@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from lnets.sweep.jobs import check_machines, machines, which_ray
 from lnets.sweep.messages import Group, Job, Result
 from lnets.sweep.readings import Reading
 from lnets.sweep.runner import Listener, execute, train_here
+
+_LOOK_SECONDS = 5.0
 
 
 class TrialWorker(Trainable):
@@ -234,6 +237,17 @@ class _Bridge(_NotRestored, tune.Callback):
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._methods: dict[Any, Any] = {}
+        self._looked = time.monotonic()
+
+    def on_step_end(self, **_: Any) -> None:
+        """End a run that would wait for ever: Ray waits for machines, were there none left."""
+        if time.monotonic() - self._looked >= _LOOK_SECONDS:
+            self._looked = time.monotonic()
+            if not any(node["Alive"] for node in ray.nodes()):
+                raise ClusterError(
+                    "Ray has died, and with it what was running. What had ended before is kept: "
+                    "submit again, which goes on from there."
+                )
 
     def on_trial_start(self, *, trial: Trial, **_: Any) -> None:
         group = _group(trial)

@@ -53,7 +53,7 @@ def write_report(store: Store, named: str, file: Path | None) -> Path:
 
     Raises:
         NotFoundError: If the store has no such sweep.
-        SpecError: If the file cannot be written.
+        SpecError: If the file cannot be written, or is no `*.html`.
     """
     return _write(store, named, file, None)
 
@@ -73,7 +73,7 @@ def watch_report(store: Store, named: str, file: Path | None) -> Iterator[Path]:
 
     Raises:
         NotFoundError: If the store has no such sweep.
-        SpecError: If the file cannot be written.
+        SpecError: If the file cannot be written, or is no `*.html`.
     """
     sweep_id = find_submission(store, named)["sweep_id"]
     written = None
@@ -136,6 +136,8 @@ def report_of(store: Store, row: dict[str, Any]) -> Report:
 def _write(store: Store, named: str, file: Path | None, reload: int | None) -> Path:
     row = find_submission(store, named)  # anew each time: a search asks for more trials as it goes
     file = file or Path(f"{row['name']}.html")
+    if file.suffix not in (".html", ".htm"):
+        raise SpecError(f"{file}: must end in .html; rename it.")
     page = to_html(report_of(store, row), reload_seconds=reload)
     try:
         write_atomically(file, page)

@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lnets.results.live import Heartbeat, heartbeats
+from lnets.results.live import STOPPING, Heartbeat, heartbeats
 
 Looks: TypeAlias = Generator[Heartbeat, None, None]
 """What a driver has told, as long as it is at work."""
@@ -98,6 +98,8 @@ def _parts(look: Heartbeat) -> Iterator[str]:
     if standing is None:
         yield "begins"
         return
+    if look.asked is not None:
+        yield STOPPING
     yield f"{standing.done}/{standing.total} done"
     yield f"{len(look.running)} running"
     for state in _STATES:

@@ -105,7 +105,7 @@ def test_nothing_is_drawn_among_the_data(store: Store) -> None:
         ("SELEC 1", "syntax error"),
         ("SELECT nothing FROM trials", "nothing"),
         ("SELECT tightnes FROM trials", "did you mean `tightness`?"),
-        ("SELECT * FROM '/etc/passwd'", "known: attempts, curves, sweeps, trials"),
+        ("SELECT * FROM '/etc/passwd'", "known: attempts, curves, proposals, sweeps, trials"),
         ("SELECT * FROM trial", "did you mean `trials`?"),
         ("SELECT * FROM read_csv('/etc/passwd')", "disabled"),
         ("SELECT * FROM read_text('/etc/passwd')", "disabled"),

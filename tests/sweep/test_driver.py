@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,14 +45,20 @@ def test_a_driver_killed_again_and_again_in_process(
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_driver_killed_while_ray_works(
+def test_a_driver_whose_ray_dies_and_one_killed_while_ray_works(
     tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
 ) -> None:
     tiny["experiment"]["steps"] = 400
     spec = write({**tiny, "seeds": 10, "resources": {"fuse": 1}})  # so that few end together
     store = tmp_path / "store"
     driver = start(spec, store)
-    wait_for(lambda: len(ended(store)) >= 3)
+    wait_for(lambda: len(ended(store)) >= 1)
+    [raylet] = [one for one in psutil.Process(driver.pid).children() if one.name() == "raylet"]
+    raylet.kill()
+    assert "submit again" in driver.communicate(timeout=240)[1]
+    assert driver.returncode == 3, "it must not wait for a machine that never comes"
+    driver = start(spec, store)
+    wait_for(lambda: len(ended(store)) >= 4)
     finished = ended(store)
     descendants = kill_with_ray(driver)
     assert len(finished) < 20, "the sweep ended before it could be killed"
@@ -114,6 +121,9 @@ def test_an_interrupted_sweep_keeps_what_has_ended(
     driver = start(spec, store, "--runner", runner)
     wait_for(lambda: ended(store))
     os.kill(driver.pid, number)
+    if runner == "ray":  # which takes seconds to end, in which people lose their patience
+        time.sleep(0.3)
+        os.kill(driver.pid, number)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130
     assert "submitting again goes on from there" in errors

@@ -13,6 +13,7 @@ from tests.results.test_plots import leave
 from tests.sweep.reported import fill, plan_of
 
 KINDS: tuple[PlotKind, ...] = ("curves", "accuracy-epsilon", "landscape", "importance", "heatmap")
+BJORCK_ITER = "model.linear.bjorck_iter"
 SEARCH = {
     "model.activation": ["maxmin", "relu"],
     "optim.lr": [0.001, 0.01, 0.1],
@@ -64,14 +65,26 @@ def test_lines_and_rows_are_what_is_asked_for(
         raise SpecError("enough")
 
     monkeypatch.setattr("lnets.sweep.paper.lines_figure", keep)
-    for options, lines in (
-        ({"rows": "model.activation"}, ["maxmin", "relu"]),
-        ({"rows": "optim.lr", "where": "optim.lr < 0.05"}, ["lr=0.001", "lr=0.01"]),
-        ({"where": "optim.lr = 0.1"}, ["maxmin, lr=0.1", "relu, lr=0.1"]),
+    notes: list[str] = []
+    for options, lines, over in (
+        ({"rows": "model.activation"}, ["maxmin", "relu"], ["optim.lr", BJORCK_ITER]),
+        (
+            {"rows": "optim.lr", "where": "optim.lr < 0.05"},
+            ["lr=0.001", "lr=0.01"],
+            ["model.activation", BJORCK_ITER],
+        ),
+        ({"where": "optim.lr = 0.1"}, ["maxmin, lr=0.1", "relu, lr=0.1"], [BJORCK_ITER]),
+        (
+            {"where": f"optim.lr = 0.1 AND {BJORCK_ITER} = 2"},
+            ["maxmin, lr=0.1", "relu, lr=0.1"],
+            [],
+        ),
     ):
+        notes.clear()
         with pytest.raises(SpecError, match="enough"):
-            draw(store, "curves", tmp_path / "x.png", **options)
+            draw(store, "curves", tmp_path / "x.png", note=notes.append, **options)
         assert sorted(drawn["lines"]["train_dual"]) == lines
+        assert notes == ([f"lines average over {', '.join(over)}"] if over else [])
 
 
 def test_heatmaps_need_rows_and_columns(store: Store, tmp_path: Path) -> None:
@@ -87,7 +100,7 @@ def test_landscapes_are_of_the_best_or_of_a_trial(store: Store, tmp_path: Path) 
     key = next(
         p.name for p in (store.root / "artifacts").iterdir() if len([*p.rglob("*.npz")]) == 2
     )
-    of_trial = list(plot(store, "landscape", key[:12], tmp_path / "y.png"))
+    of_trial = list(plot(store, "landscape", key[:8], tmp_path / "y.png"))
     assert [file.name for file in of_trial] == ["y_line.png", "y_other.png"]
     assert all(file.exists() for file in [*files, *of_trial])
     kept = draw(store, "landscape", tmp_path / "z.png", where="model.activation = 'relu'")

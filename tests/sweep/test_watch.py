@@ -16,7 +16,7 @@ from rich.console import Console
 
 from lnets.errors import SpecError, StoreError
 from lnets.results import live as living
-from lnets.results.live import Live
+from lnets.results.live import Live, ask
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep import progress as progresses
@@ -94,6 +94,17 @@ def test_a_program_reads_each_look_once(watched: tuple[Store, Live, Progress]) -
     assert look["standing"]["total"] == 8
     assert look["running"] == ["tiny optim.lr=0.1 seed=0"]
     assert status["completed"] == 4
+
+
+def test_a_driver_that_was_asked_to_stop_says_so(watched: tuple[Store, Live, Progress]) -> None:
+    store, live, progress = watched
+    assert "stopping" not in status_of(store, "tiny")[0].to_text()
+    ask(store.root, find_submission(store, "tiny")["sweep_id"], "stop")
+    live.beat((), progress.standing(0))
+    assert "stopping: nothing further begins" in status_of(store, "tiny")[0].to_text()
+    console = Console(file=io.StringIO(), width=300)
+    watching.watch(*looks_of(store), console)
+    assert "stopping: nothing further begins" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_watching_ends_where_no_driver_is_at_work(cli: Cli, write: Write, tiny: Any) -> None:
@@ -179,8 +190,8 @@ def test_a_command_hears_how_a_sweep_has_ended(
     assert (message["sweep"], message["state"], message["error"]) == ("tiny", "done", None)
     assert (message["total"], message["done"], message["left"]) == (4, 4, 0)
     assert message["seconds"] > 0
-    assert cli("submit", spec, "--notify", "there-is-no-such-command")[0] == 0
-    assert "--notify there-is-no-such-command: " in caplog.text
+    assert cli("submit", spec, "--notify", "false")[0] == 0
+    assert "--notify false: exit code 1" in caplog.text
     assert cli("submit", spec, "--notify", "'")[0] == cli("submit", spec, "--notify", "")[0] == 2
 
 
@@ -203,9 +214,14 @@ def test_a_command_hears_of_what_ends_a_sweep_early(
 
 
 def test_a_notification_is_no_shell_command() -> None:
-    assert notification("say 'a b' ; $HOME") == ["say", "a b", ";", "$HOME"]
+    assert notification("env 'a b' ; $HOME") == ["env", "a b", ";", "$HOME"]
     with pytest.raises(SpecError, match="mend its quotes"):
         notification("say 'a")
+
+
+def test_a_command_that_is_not_there_is_told_before_anything_runs() -> None:
+    with pytest.raises(SpecError, match="there is no command `no-such-command` here"):
+        notification("no-such-command x")
 
 
 def test_numbers_that_cannot_be_shown_end_no_sweep(tiny: dict[str, Any], tmp_path: Path) -> None:
