@@ -45,20 +45,14 @@ def test_a_driver_killed_again_and_again_in_process(
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_driver_whose_ray_dies_and_one_killed_while_ray_works(
+def test_a_driver_killed_while_ray_works(
     tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
 ) -> None:
     tiny["experiment"]["steps"] = 400
     spec = write({**tiny, "seeds": 10, "resources": {"fuse": 1}})  # so that few end together
     store = tmp_path / "store"
     driver = start(spec, store)
-    wait_for(lambda: len(ended(store)) >= 1)
-    [raylet] = [one for one in psutil.Process(driver.pid).children() if one.name() == "raylet"]
-    raylet.kill()
-    assert "submit again" in driver.communicate(timeout=240)[1]
-    assert driver.returncode == 3, "it must not wait for a machine that never comes"
-    driver = start(spec, store)
-    wait_for(lambda: len(ended(store)) >= 4)
+    wait_for(lambda: len(ended(store)) >= 3)
     finished = ended(store)
     descendants = kill_with_ray(driver)
     assert len(finished) < 20, "the sweep ended before it could be killed"
@@ -74,6 +68,24 @@ def test_a_driver_whose_ray_dies_and_one_killed_while_ray_works(
     assert set(final) == {trial.trial_key for trial in make_plan(load_sweep(spec)).trials}
     assert {key: final[key]["started_at"] for key in committed_before} == committed_before
     assert finished <= set(final)
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_sweep_whose_ray_dies_ends(
+    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    """It must not wait for a machine that never comes."""
+    store = tmp_path / "store"
+    driver = start(write({**tiny, "seeds": 5000}), store)
+    wait_for(lambda: ended(store))
+    [raylet] = [one for one in psutil.Process(driver.pid).children() if one.name() == "raylet"]
+    raylet.kill()
+    _, errors = driver.communicate(timeout=240)
+    assert (driver.returncode, "submit again" in errors) == (3, True), errors
+    kept = ended(store)  # workers may have spooled one more: the next driver commits it
+    Store(store).commit()
+    assert kept <= set(rows(store))
 
 
 @pytest.mark.slow
