@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from lnets.results.records import TRIALS
 
+_BATCH = 8192
 # What it is computed from, and how.
 _DERIVED = {"seconds_per_step": ("steps_per_second", "1 / measured.steps_per_second")}
 
@@ -20,7 +21,12 @@ def split_configurations(attempts: pa.Table) -> tuple[pa.Table, pa.Table]:
     column = attempts.column_names.index("config")
     attempts = attempts.set_column(column, "configuration", numbers)
     numbered = {"configuration": pa.array(range(len(texts)), pa.int32()), "config": texts}
-    return attempts, pa.table(numbered)
+    return _in_batches(attempts), _in_batches(pa.table(numbered))
+
+
+def _in_batches(table: pa.Table) -> pa.Table:
+    """The same table for several threads: DuckDB reads each batch by one."""
+    return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH), table.schema)
 
 
 def field_kinds(structures: Iterable[str]) -> dict[str, Any]:
