@@ -27,12 +27,12 @@ def started_head(token: str) -> Iterator[str]:
     Raises:
         TimeoutError: If it does not start.
     """
-    port = free_port()
+    port = _free_port()
     ports = {
-        "port": free_port(),
+        "port": _free_port(),
         "dashboard-port": port,
-        "dashboard-agent-listen-port": free_port(),
-        "ray-client-server-port": free_port(),
+        "dashboard-agent-listen-port": _free_port(),
+        "ray-client-server-port": _free_port(),
         "min-worker-port": 0,
         "max-worker-port": 0,
     }
@@ -72,7 +72,7 @@ def started_head(token: str) -> Iterator[str]:
             psutil.wait_procs(family)
 
 
-def free_port() -> int:
+def _free_port() -> int:
     """A port of loopback that nothing listens on."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -88,7 +88,7 @@ def _takes_jobs(address: str, token: str) -> bool:
     try:
         dashboard = Dashboard(address)
         return bool(dashboard.machines()) and Jobs(dashboard.address, token).all() == []
-    except Exception:
+    except Exception:  # whatever a head answers that has only just begun
         return False
     finally:
         os.environ.pop("RAY_AUTH_TOKEN")
@@ -114,7 +114,7 @@ class TwoNodes:
             "health_check_failure_threshold": 6,
         }
         # The usual port may be another Ray's.
-        head = {"num_cpus": 1, "dashboard_port": free_port()}
+        head = {"num_cpus": 1, "dashboard_port": _free_port()}
         self._cluster = Cluster(
             initialize_head=True, head_node_args={**head, "_system_config": quick}
         )

@@ -123,10 +123,16 @@ SweepOrTrial = Annotated[
 ]
 RowsOption = Annotated[
     list[str] | None,
-    typer.Option(help="Configuration paths, or `sweep`, that name the rows, by commas."),
+    typer.Option(
+        metavar="PATHS", help="Configuration paths, or `sweep`, that name the rows, by commas."
+    ),
 ]
-ColumnsOption = Annotated[list[str] | None, typer.Option(help="The same for columns, by commas.")]
-ValuesOption = Annotated[list[str] | None, typer.Option(help="Metrics, by commas.")]
+ColumnsOption = Annotated[
+    list[str] | None, typer.Option(metavar="PATHS", help="The same for columns, by commas.")
+]
+ValuesOption = Annotated[
+    list[str] | None, typer.Option(metavar="METRICS", help="Metrics, by commas.")
+]
 WhereOption = Annotated[
     list[str] | None,
     typer.Option(metavar="SQL", help="Keep trials where this holds: optim.lr < 0.1."),

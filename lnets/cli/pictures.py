@@ -71,10 +71,12 @@ def plot(
     ] = None,
     rows: Annotated[
         list[str] | None,
-        typer.Option(help="Configuration paths whose values are lines, or rows, by commas."),
+        typer.Option(
+            metavar="PATHS", help="Configuration paths whose values are lines, or rows, by commas."
+        ),
     ] = None,
     columns: Annotated[
-        list[str] | None, typer.Option(help="The same for a heatmap's columns.")
+        list[str] | None, typer.Option(metavar="PATHS", help="The same for a heatmap's columns.")
     ] = None,
     values: ValuesOption = None,
     where: WhereOption = None,

@@ -87,7 +87,9 @@ def compare(
         list[str] | None,
         typer.Option(metavar="SQL", help="Trials where this holds are a side; repeatable."),
     ] = None,
-    values: Annotated[list[str] | None, typer.Option(help="Metrics, by commas; else all.")] = None,
+    values: Annotated[
+        list[str] | None, typer.Option(metavar="METRICS", help="Metrics, by commas; else all.")
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     test: Test = "wilcoxon",
     out: Annotated[

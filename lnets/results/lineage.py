@@ -52,7 +52,12 @@ def describe_trial(store: Store, prefix: str) -> dict[str, Any]:
         SpecError: If there are several.
     """
     rows = store.table("trials")
-    key = _whole_key(store, rows, prefix)
+    key = key_that_begins(rows, prefix)
+    if key is None:
+        raise NotFoundError(
+            f"{store.root}: no trial whose key begins with `{prefix}`; "
+            "`lnets-sweep query` lists keys"
+        )
     attempts = rows.filter(pc.equal(rows["trial_key"], key)).to_pylist()
     counting = trials_that_count(store, [key])[key]
     row = next(row for row in attempts if row["attempt"] == counting["attempt"]) | counting
@@ -121,21 +126,21 @@ def _measured(name: str, value: float) -> str:
     return f"{name}: {value:.6g}" + (f" ({known.unit}; {known.meaning})" if known else "")
 
 
-def _whole_key(store: Store, rows: pa.Table, prefix: str) -> str:
+def key_that_begins(rows: pa.Table, prefix: str) -> str | None:
+    """The key of a trial among rows of the table `trials`; None if none begins so.
+
+    Raises:
+        SpecError: If several do.
+    """
     found: list[str] = (
         rows["trial_key"].filter(pc.starts_with(rows["trial_key"], prefix)).unique().to_pylist()
     )
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise NotFoundError(
-            f"{store.root}: no trial whose key begins with `{prefix}`; "
-            "`lnets-sweep query` lists keys"
+    if len(found) > 1:
+        shown = ", ".join(key[:16] for key in found[:5])
+        raise SpecError(
+            f"{len(found)} trials have keys that begin with `{prefix}`: {shown}…; write more"
         )
-    shown = ", ".join(key[:16] for key in found[:5])
-    raise SpecError(
-        f"{len(found)} trials have keys that begin with `{prefix}`: {shown}…; write more"
-    )
+    return found[0] if found else None
 
 
 def _starts_from(store: Store, rows: pa.Table, key: str, config: str) -> list[dict[str, Any]]:

@@ -153,7 +153,7 @@ class Teller:
 
     def tell(self, step: int, metrics: Mapping[str, float]) -> None:
         """Say where training is, with the first of some metrics; now and then."""
-        if time.monotonic() - self._told < _TELL_SECONDS:
+        if not metrics or time.monotonic() - self._told < _TELL_SECONDS:
             return
         self._told = time.monotonic()
         name, value = next(iter(metrics.items()))

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lnets.errors import NotFoundError, SpecError
+from lnets.errors import NotFoundError
 from lnets.results.groups import configurations
+from lnets.results.lineage import key_that_begins
 from lnets.results.plots import KEY_DIGITS, DrawnTrial, draw_trial, trials_to_draw
 from lnets.results.query import connect
 from lnets.results.selected import Selected
@@ -62,11 +63,8 @@ def _trials_named(store: Store, named: str) -> Sequence[str]:
         named in (row["name"], row["sweep_id"]) for row in submissions(store)
     ):
         return ()
-    known = store.table("trials", ["trial_key"])["trial_key"].unique().to_pylist()
-    found = [key for key in known if key.startswith(named)]
-    if len(found) > 1:
-        raise SpecError(f"{len(found)} trials have keys that begin with `{named}`; write more")
-    return found
+    key = key_that_begins(store.table("trials", ["trial_key"]), named)
+    return () if key is None else (key,)
 
 
 def _labels(store: Store, named: str) -> dict[str, str]:
