@@ -15,7 +15,7 @@ from lnets.results.records import FINISHED
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.specs.spec import many
-from lnets.sweep.figures import keys_of
+from lnets.sweep.figures import keys_of, labels_of
 
 if TYPE_CHECKING:
     from lnets.tasks.audit import Finding
@@ -35,7 +35,7 @@ class Audited:
 
     trial_key: str
     network: str
-    """What the trial trained, in a line."""
+    """What tells the trial from the others of its sweep, or else what it trained, in a line."""
     seconds: float
     """Of the search."""
     finding: "Finding | None" = None
@@ -101,8 +101,13 @@ def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]
         raise NotFoundError(
             f"{store.root}: no trial of `{named}` has finished; submit it, then audit it."
         )
+    labels = labels_of(store, named)
     for key, row in finished.items():
-        yield _audit(store, key, row, num_images)
+        if key in labels and row["config"]["task"] != "robustness":  # told apart by long keys
+            network = f"{labels[key]}, seed {row['seed']}"
+        else:
+            network = DrawnTrial(key, row["seed"], row["config"], row["metrics"], ()).label
+        yield _audit(store, key, row, network, num_images)
 
 
 def conclusion(audited: Sequence[Audited]) -> str:
@@ -135,8 +140,9 @@ def _with_ancestors(store: Store, keys: Iterable[str]) -> dict[str, dict[str, An
     return rows
 
 
-def _audit(store: Store, key: str, row: dict[str, Any], num_images: int) -> Audited:
-    network = DrawnTrial(key, row["seed"], row["config"], row["metrics"], ()).label
+def _audit(
+    store: Store, key: str, row: dict[str, Any], network: str, num_images: int
+) -> Audited:
     task, claimed = row["config"]["task"], row["metrics"].get(_CLAIM)
     if claimed is None:
         return Audited(key, network, 0.0, note="reports no Lipschitz constant")

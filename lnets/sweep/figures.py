@@ -37,7 +37,7 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
         raise NotFoundError(
             f"{store.root}: no trial of `{named}` has finished; submit it, then draw it."
         )
-    labels = {} if out is None else _labels(store, named)
+    labels = {} if out is None else labels_of(store, named)
     for trial in trials:
         folder = store.artifacts(trial.trial_key)
         pictures = folder / FIGURES if out is None else out / _folder_name(trial, labels)
@@ -58,17 +58,16 @@ def keys_of(store: Store, named: str) -> Sequence[str]:
     return _trials_named(store, named) or find_sweep(store, named)[0].trial_keys
 
 
-def _trials_named(store: Store, named: str) -> Sequence[str]:
-    if not re.fullmatch(r"[0-9a-f]{4,64}", named) or any(
-        named in (row["name"], row["sweep_id"]) for row in submissions(store)
-    ):
-        return ()
-    key = key_that_begins(store.table("trials", ["trial_key"]), named)
-    return () if key is None else (key,)
+def labels_of(store: Store, named: str) -> dict[str, str]:
+    """What tells the configuration of each trial of a sweep from the others.
 
+    Args:
+        store: Where they are.
+        named: As for `draw`.
 
-def _labels(store: Store, named: str) -> dict[str, str]:
-    """Of each trial of a sweep what tells its configuration from the others."""
+    Returns:
+        By trial key; nothing for a trial alone, or a sweep of one configuration.
+    """
     if _trials_named(store, named):
         return {}
     sweep, spec = find_sweep(store, named)
@@ -80,6 +79,15 @@ def _labels(store: Store, named: str) -> dict[str, str]:
         for trial in group.trials
         if len(groups) > 1
     }
+
+
+def _trials_named(store: Store, named: str) -> Sequence[str]:
+    if not re.fullmatch(r"[0-9a-f]{4,64}", named) or any(
+        named in (row["name"], row["sweep_id"]) for row in submissions(store)
+    ):
+        return ()
+    key = key_that_begins(store.table("trials", ["trial_key"]), named)
+    return () if key is None else (key,)
 
 
 def _folder_name(trial: DrawnTrial, labels: Mapping[str, str]) -> str:

@@ -110,6 +110,7 @@ def test_what_a_sweep_needs_is_audited_too(store: Store, run: Run) -> None:
     found = audit(store)
     assert [one.problems for one in found] == [()] * 4
     assert sorted(one.finding is not None for one in found) == [False, True, True, True]
+    assert [one.network for one in found[:2]] == ["lipschitz, seed 0", "clipped, seed 0"]
     (without,) = (one for one in found if one.finding is None)
     assert without.note == "reports no Lipschitz constant"
 
@@ -126,6 +127,10 @@ def test_classifiers_that_were_attacked_are_audited(store: Store, run: Run) -> N
     assert found[classifier].searched
     assert found[classifier].problems == ()
     assert found[planted].problems != ()
+    assert found[classifier].network == "classification, fully_connected, maxmin, orthogonal, seed 0"
+    assert {one.network for one in found.values() if one.note} == {
+        f"robustness, {key[:12]}, seed 0" for key in (classifier, planted)
+    }
 
 
 def test_what_cannot_be_searched_is_no_success(store: Store, run: Run) -> None:
