@@ -9,8 +9,10 @@ LnetsError                exit code 1
 └── ClusterError          3  Ray could not be started or reached
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -68,3 +70,17 @@ class ClusterError(LnetsError):
     """Ray could not be started or reached."""
 
     exit_code = 3
+
+
+@contextlib.contextmanager
+def writing(file: Path) -> Iterator[None]:
+    """Make the folder of a file that a person has named, and write it in the block.
+
+    Raises:
+        SpecError: If that cannot be.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be written: {error.strerror or error}") from None

@@ -194,6 +194,8 @@ def test_folders_are_made_for_whatever_is_written(
         assert (code, out) == (2, "")
         assert f"x{suffix}: cannot be written: " in err
         assert "errno" not in err
+    code, out, err = stored("figures", "tiny", "--out", tmp_path / "file" / "x")
+    assert (code, out, "cannot be written: " in err) == (2, "", True)
 
 
 def test_a_trial_is_shown_with_each_attempt_once(

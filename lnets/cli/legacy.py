@@ -8,7 +8,7 @@ import typer
 from lnets.cli.app import app
 from lnets.cli.completion import specs
 from lnets.cli.files import FaithfulOption, OverrideOption
-from lnets.errors import SpecError
+from lnets.errors import SpecError, writing
 
 
 @app.command("import")
@@ -43,9 +43,6 @@ def import_(
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with writing(out):
         out.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{out}: cannot be written: {error.strerror}") from None
     typer.echo(f"wrote {out}", err=True)

@@ -9,7 +9,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from lnets.errors import NotFoundError, SpecError
+from lnets.errors import NotFoundError, SpecError, writing
 from lnets.results.canvas import COLORS, GREY, MAP, new_figure, style
 from lnets.results.compare import Compared, Sides
 from lnets.results.rendering import rounded
@@ -43,12 +43,8 @@ def save_for_paper(figure: Figure, file: Path) -> Path:
     Raises:
         SpecError: If the file cannot be written.
     """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with mpl.rc_context({"pdf.fonttype": 42}):
-            figure.savefig(file, dpi=_DPI)
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be written: {error.strerror or error}") from None
+    with writing(file), mpl.rc_context({"pdf.fonttype": 42}):
+        figure.savefig(file, dpi=_DPI)
     return file
 
 

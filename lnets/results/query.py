@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lnets.errors import SpecError, StoreError
+from lnets.errors import SpecError, StoreError, writing
 from lnets.results.store import Store
 from lnets.results.views import (
     configurations_table,
@@ -181,15 +181,12 @@ def export(store: Store, file: Path, sql: str) -> int:
     if file.suffix == ".csv":
         table = pa.table([_flat(column) for column in table.columns], table.column_names)
     temporary = file.with_name(f".{file.name}.part")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+    with writing(file):
         try:
             writers[file.suffix](table, temporary)
             temporary.replace(file)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be written: {error.strerror or error}") from None
     return table.num_rows
 
 

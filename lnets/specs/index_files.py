@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lnets.errors import SpecError
+from lnets.errors import SpecError, writing
 
 _TRAIN, _VALIDATION = "train.txt", "validation.txt"
 _MAX_DIGITS = 18
@@ -55,11 +55,8 @@ def write_indices(folder: Path, train: Sequence[int], validation: Sequence[int])
     """
     files = {folder / _TRAIN: train, folder / _VALIDATION: validation}
     for file, indices in files.items():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(file):
             file.write_text("".join(f"{index}\n" for index in indices), encoding="utf-8")
-        except OSError as error:
-            raise SpecError(f"{file}: cannot be written: {error.strerror}") from None
     return list(files)
 
 

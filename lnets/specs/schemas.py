@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from lnets.errors import SpecError
+from lnets.errors import writing
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.sweep import SweepSpec
 
@@ -31,11 +31,8 @@ def write_schemas(folder: Path) -> list[Path]:
     files = []
     for name, schema in schemas().items():
         files.append(folder / name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with writing(files[-1]):
             files[-1].write_text(_text(schema), encoding="utf-8")
-        except OSError as error:
-            raise SpecError(f"{files[-1]}: cannot be written: {error.strerror}") from None
     return files
 
 

@@ -140,9 +140,7 @@ def _with_ancestors(store: Store, keys: Iterable[str]) -> dict[str, dict[str, An
     return rows
 
 
-def _audit(
-    store: Store, key: str, row: dict[str, Any], network: str, num_images: int
-) -> Audited:
+def _audit(store: Store, key: str, row: dict[str, Any], network: str, num_images: int) -> Audited:
     task, claimed = row["config"]["task"], row["metrics"].get(_CLAIM)
     if claimed is None:
         return Audited(key, network, 0.0, note="reports no Lipschitz constant")

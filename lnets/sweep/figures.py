@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lnets.errors import NotFoundError
+from lnets.errors import NotFoundError, writing
 from lnets.results.groups import configurations
 from lnets.results.lineage import key_that_begins
 from lnets.results.plots import KEY_DIGITS, DrawnTrial, draw_trial, trials_to_draw
@@ -31,6 +31,7 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
 
     Raises:
         NotFoundError: If the store has no such sweep or trial, or nothing of it has finished.
+        SpecError: If `out` cannot be written.
     """
     trials = trials_to_draw(store, keys_of(store, named))
     if not trials:
@@ -41,6 +42,8 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
     for trial in trials:
         folder = store.artifacts(trial.trial_key)
         pictures = folder / FIGURES if out is None else out / _folder_name(trial, labels)
+        with writing(pictures):
+            pictures.mkdir(exist_ok=True)
         yield from draw_trial(trial, folder, pictures)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lnets.errors import SpecError
+from lnets.errors import SpecError, writing
 from lnets.results.files import write_atomically
 from lnets.results.formats import html_table
 from lnets.results.groups import Group, best_first, configurations
@@ -139,10 +139,8 @@ def _write(store: Store, named: str, file: Path | None, reload: int | None) -> P
     if file.suffix not in (".html", ".htm"):
         raise SpecError(f"{file}: must end in .html; rename it.")
     page = to_html(report_of(store, row), reload_seconds=reload)
-    try:
+    with writing(file):
         write_atomically(file, page)
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be written: {error.strerror or error}") from None
     return file
 
 

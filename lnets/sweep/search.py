@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lnets.errors import SpecError
+from lnets.errors import SpecError, writing
 from lnets.results.proposals import Proposals, tried
 from lnets.results.records import ProposalRecord
 from lnets.results.store import Store
@@ -203,12 +203,9 @@ def export_study(sweep: SweepSpec, store: Store, file: Path) -> None:
             f"{sweep.name}: only sweeps with algorithm: {{type: optuna}} are Optuna studies, got "
             f"{show(sweep.algorithm.type)}; its results are in `lnets-sweep table` and `query`."
         )
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be written: {error.strerror}") from None
-    if not os.access(file.parent, os.W_OK):
-        raise SpecError(f"{file}: cannot be written; name a file in a folder that can.")
+    with writing(file):
+        if not os.access(file.parent, os.W_OK):
+            raise PermissionError("name a file in a folder that can")
     candidates = Candidates(Planner(sweep), store)
     tried_now = _tried(sweep, store)
     keys = [key for proposal in tried_now for key in proposal.trial_keys]
