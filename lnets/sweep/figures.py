@@ -41,9 +41,11 @@ def draw(store: Store, named: str, out: Path | None) -> Iterator[Path]:
     labels = {} if out is None else labels_of(store, named)
     for trial in trials:
         folder = store.artifacts(trial.trial_key)
-        pictures = folder / FIGURES if out is None else out / _folder_name(trial, labels)
-        with writing(pictures):
-            pictures.mkdir(exist_ok=True)
+        pictures = folder / FIGURES
+        if out is not None:
+            pictures = out / _folder_name(trial, labels)
+            with writing(pictures):
+                pictures.mkdir(exist_ok=True)
         yield from draw_trial(trial, folder, pictures)
 
 
