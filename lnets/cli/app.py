@@ -1,5 +1,6 @@
 """The application, and the options that several commands have."""
 
+import signal
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -49,7 +50,10 @@ class _Commands(TyperGroup):
         return command
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; a value that is none of its option's choices is told the nearest one."""
+        """Run a command, so that an interrupt ends the process once and for all.
+
+        A value that is none of its option's choices is told the nearest one.
+        """
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -60,6 +64,11 @@ class _Commands(TyperGroup):
 
                 close = closest(error.message.split("'")[1], choices)
                 error.message += f" Did you mean '{close}'?" if close else ""
+            raise
+        except KeyboardInterrupt:
+            # Python takes up to a second to end, in which another one would change the exit code.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             raise
 
 

@@ -79,7 +79,7 @@ def submit_here(
     _consider_known(plan, store, progress)
     if plan.skipped:
         _say(f"{len(plan.skipped)} sampled configurations are impossible and are skipped.")
-    with notifying(command, plan.sweep.name, progress):
+    with _handlers_restored(), notifying(command, plan.sweep.name, progress):
         if search.pending if search else to_run:
             _run(plan, store, runner, progress, search, chosen, cluster)
         elif chosen is not None:
@@ -129,16 +129,15 @@ def _run(
 ) -> None:
     display = Display(plan.sweep.name, progress)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_handlers_restored())  # once Ray has ended, too
         executing: Runner = InProcessRunner()
         dashboard = None
         publish: Publish | None = None
         if runner == "in-process":
             _check_in_process(plan)
         else:
-            on_ray = stack.enter_context(_on_ray(plan, store, cluster))
+            with _exits_as_interrupts():
+                on_ray = stack.enter_context(_on_ray(plan, store, cluster))
             executing, dashboard, publish = on_ray, on_ray.dashboard, on_ray.publish
-        # Ray sets a signal handler of its own when it starts, so ours comes after.
         interrupted = stack.enter_context(_interruptible(_how_to_resume(plan, store, cluster)))
         if cluster is None:  # in a job the log says the same, line by line
             stack.enter_context(display.shown())
@@ -154,6 +153,18 @@ def _run(
             chosen,
             publish,
         )
+
+
+@contextlib.contextmanager
+def _exits_as_interrupts() -> Iterator[None]:
+    """Ray, which sets a handler of its own when it starts, ends the process with the signal's code.
+
+    No command documents that one.
+    """
+    try:
+        yield
+    except SystemExit:
+        raise KeyboardInterrupt from None
 
 
 @contextlib.contextmanager

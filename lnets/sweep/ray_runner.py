@@ -2,9 +2,12 @@
 
 import contextlib
 import logging
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from lnets.sweep.readings import Reading
 from lnets.sweep.runner import Listener, execute, train_here
 
 _LOOK_SECONDS = 5.0
+_LISTEN_SECONDS = 0.001
 
 
 class TrialWorker(Trainable):
@@ -113,12 +117,12 @@ class RayRunner:
         try:
             check_machines(self._resources, self._shared, wait=self._wait)
         except ClusterError:
-            ray.shutdown()
+            _shut_down()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        ray.shutdown()
+        _shut_down()
 
     @property
     def workers(self) -> int:
@@ -165,6 +169,24 @@ class RayRunner:
                     callbacks=[_Bridge(listener)],
                 ),
             ).fit()
+
+
+def _shut_down() -> None:
+    """End Ray, during which signals are heard as before.
+
+    Ray gives SIGTERM its default action early in that, so that the next one would end this process
+    in the midst of it. Only the main thread can listen again, so another one waits for Ray.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        ray.shutdown()
+        return
+    heard_by = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as thread:
+        ending = thread.submit(ray.shutdown)
+        while not wait([ending], timeout=_LISTEN_SECONDS).done:
+            signal.signal(signal.SIGTERM, heard_by)
+        signal.signal(signal.SIGTERM, heard_by)
+    ending.result()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -112,13 +111,27 @@ def test_two_drivers_submit_overlapping_sweeps_at_the_same_time(
     assert len(Store(store).table("sweeps")) == 2
 
 
+@pytest.mark.ray
+def test_sigterm_while_ray_starts_is_an_interrupt(
+    tiny: dict[str, Any], write: Callable[..., Path], tmp_path: Path
+) -> None:
+    driver = start(write(tiny), tmp_path / "store")
+    assert driver.stderr is not None
+    assert "starting Ray" in driver.stderr.readline()
+    time.sleep(1.5)
+    driver.terminate()
+    _, errors = driver.communicate(timeout=60)
+    assert (driver.returncode, "Traceback" in errors) == (130, False), errors
+    assert not ended(tmp_path / "store")
+
+
 @pytest.mark.parametrize(
-    ("number", "runner"),
+    ("number", "runner", "again"),
     [
-        (signal.SIGINT, "in-process"),
-        (signal.SIGTERM, "in-process"),
-        pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.ray),
-        pytest.param(signal.SIGINT, "ray", marks=[pytest.mark.ray, pytest.mark.slow]),
+        (signal.SIGINT, "in-process", "while it ends"),
+        (signal.SIGTERM, "in-process", "while it ends"),
+        pytest.param(signal.SIGTERM, "ray", "while it ends", marks=pytest.mark.ray),
+        pytest.param(signal.SIGINT, "ray", "at once", marks=[pytest.mark.ray, pytest.mark.slow]),
     ],
 )
 def test_an_interrupted_sweep_keeps_what_has_ended(
@@ -127,16 +140,22 @@ def test_an_interrupted_sweep_keeps_what_has_ended(
     tmp_path: Path,
     number: signal.Signals,
     runner: str,
+    again: str,
 ) -> None:
     spec = write({**tiny, "seeds": 5000})
     store = tmp_path / "store"
     driver = start(spec, store, "--runner", runner)
     wait_for(lambda: ended(store))
-    os.kill(driver.pid, number)
-    if runner == "ray":  # which takes seconds to end, in which people lose their patience
-        time.sleep(0.3)
-        os.kill(driver.pid, number)
-    _, errors = driver.communicate(timeout=60)
+    driver.send_signal(number)
+    errors = ""
+    if again == "while it ends":  # Ray, or Python: which takes so long that people lose patience
+        assert driver.stderr is not None
+        while not errors.endswith("from there:\n"):
+            errors += (said := driver.stderr.readline())
+            assert said, errors
+    time.sleep(0.2)
+    driver.send_signal(number)
+    errors += driver.communicate(timeout=60)[1]
     assert driver.returncode == 130
     assert "submitting again goes on from there" in errors
     assert "Traceback" not in errors
