@@ -51,7 +51,7 @@ class Group:
     def label(self) -> str:
         """What tells it from others, in a line."""
         texts = [
-            value if isinstance(value, str) else f"{path.rpartition('.')[2]}={short_text(value)}"
+            ("" if isinstance(value, str) else f"{path.rpartition('.')[2]}=") + short_text(value)
             for path, value in self.values.items()
             if value is not None
         ]

@@ -11,14 +11,11 @@ import pyarrow.compute as pc
 
 from lnets.results.curve_plots import draw_learning_curves, draw_singular_values
 from lnets.results.landscape_plots import draw_landscapes
-from lnets.results.records import FINISHED, CurvePoint, TrialRecord
+from lnets.results.records import FINISHED, KEY_DIGITS, CurvePoint, TrialRecord
 from lnets.results.robustness_plots import draw_robustness
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.specs.figures import LANDSCAPES, SINGULAR_VALUES
-
-KEY_DIGITS = 12
-"""Of a trial's key, by which people call it."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,9 @@ has yet to be seen whether it goes on."""
 FINISHED = ("completed", "diverged")
 """States that running the trial again would not change."""
 
+KEY_DIGITS = 12
+"""Of a trial's key, by which people call it."""
+
 _ENDED = {"trial_key", "status", "attempt"}
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")

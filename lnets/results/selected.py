@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from lnets.results.query import Database
-from lnets.results.records import SweepTrials
+from lnets.results.records import KEY_DIGITS, SweepTrials
 from lnets.results.views import json_path, quote
 
 _SELECTED = """
@@ -143,7 +143,8 @@ def names_of_needs(sweeps: Iterable[SweepTrials]) -> dict[str, str]:
             names.setdefault(key, name)
     every = Counter(names.values())
     return {
-        key: name if every[name] == 1 else f"{name} ({key[:12]})" for key, name in names.items()
+        key: name if every[name] == 1 else f"{name} ({key[:KEY_DIGITS]})"
+        for key, name in names.items()
     }
 
 

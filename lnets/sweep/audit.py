@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lnets.errors import LnetsError, NotFoundError
 from lnets.results.artifacts import WEIGHTS
 from lnets.results.lineage import keys_in
-from lnets.results.plots import KEY_DIGITS, DrawnTrial
-from lnets.results.records import FINISHED
+from lnets.results.plots import DrawnTrial
+from lnets.results.records import FINISHED, KEY_DIGITS
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
 from lnets.specs.spec import many
@@ -103,7 +103,7 @@ def audit_trials(store: Store, named: str, num_images: int) -> Iterator[Audited]
         )
     labels = labels_of(store, named)
     for key, row in finished.items():
-        if key in labels and row["config"]["task"] != "robustness":  # told apart by long keys
+        if key in labels:
             network = f"{labels[key]}, seed {row['seed']}"
         else:
             network = DrawnTrial(key, row["seed"], row["config"], row["metrics"], ()).label

@@ -7,8 +7,9 @@ from pathlib import Path
 from lnets.errors import NotFoundError, writing
 from lnets.results.groups import configurations
 from lnets.results.lineage import key_that_begins
-from lnets.results.plots import KEY_DIGITS, DrawnTrial, draw_trial, trials_to_draw
+from lnets.results.plots import DrawnTrial, draw_trial, trials_to_draw
 from lnets.results.query import connect
+from lnets.results.records import KEY_DIGITS
 from lnets.results.selected import Selected
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES

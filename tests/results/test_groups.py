@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lnets.results.formats import to_text
 from lnets.results.groups import best_first, configurations, merged
 from lnets.results.kinds import epsilon_of, not_dominated
 from lnets.results.query import connect
@@ -16,7 +18,7 @@ from lnets.results.records import CurvePoint, SweepTrials
 from lnets.results.selected import Selected
 from lnets.results.series import accuracy_by_epsilon, learning_curves, norm_of
 from lnets.results.store import Store
-from tests.results.stored import demo_store, put_values, selected
+from tests.results.stored import demo_store, layout, put_values, selected, tabulate
 from tests.results.test_store import record
 
 
@@ -69,6 +71,21 @@ def test_sections_are_told_apart_by_their_types_first(tmp_path: Path) -> None:
     assert labels("a", quick, other) == ["bjorck", "orthogonal"]
     assert labels("b", quick, slow, other) == ["bjorck, iter=5", "bjorck, iter=20", "orthogonal"]
     assert labels("c", quick, slow) == ["iter=5", "iter=20"]
+
+
+def test_keys_are_shortened_where_people_read_them(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", create=True)
+    keys = [digit * 64 for digit in "ab"]
+    for key in keys:
+        config = json.dumps({"classifier": key})
+        store.put(record(key, config=config, config_key=key, metrics={"tightness": 0.9}))
+    store.commit()
+    sweep = SweepTrials("s", "n", tuple(keys))
+    groups = configurations(selected(store, sweep), ["classifier"], ["classifier"])
+    assert [group.label for group in groups] == ["a" * 12, "b" * 12]
+    table = tabulate(store, sweep, layout=layout(rows=("classifier",)))
+    text = to_text(table, "markdown", title="n", command="c")
+    assert re.findall("(a+|b+) [|]", text) == ["a" * 12, "b" * 12], text
 
 
 def test_bands_are_means_and_intervals_over_seeds(tmp_path: Path) -> None:

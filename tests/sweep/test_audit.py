@@ -131,7 +131,7 @@ def test_classifiers_that_were_attacked_are_audited(store: Store, run: Run) -> N
         found[classifier].network == "classification, fully_connected, maxmin, orthogonal, seed 0"
     )
     assert {one.network for one in found.values() if one.note} == {
-        f"robustness, {key[:12]}, seed 0" for key in (classifier, planted)
+        f"{key[:12]}, seed 0" for key in (classifier, planted)
     }
 
 
