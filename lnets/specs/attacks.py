@@ -147,14 +147,19 @@ class EvaluationSpec(Spec):
             raise rule_broken(*problems)
         return self
 
-    def misfits(self, norm: Norm) -> Iterator[Broken]:
-        """What cannot be in a norm: path of the field from here, and message."""
+    def misfits(self, norm: Norm, numbers: int | None = None) -> Iterator[Broken]:
+        """What cannot be in a norm: path of the field from here, and message.
+
+        Args:
+            norm: Of perturbations.
+            numbers: Of an image; None where they are not known.
+        """
         for i, attack in enumerate(self.attacks):
             if norm not in attack.NORMS:
                 message = f"must be an attack in {norm}, got {attack.type}, which is one in l2 only"
                 yield ("attacks", i, "type"), message
         for i, epsilon in enumerate(self.epsilons):
-            wrong = too_large(epsilon, norm)
+            wrong = too_large(epsilon, norm, numbers)
             if wrong is not None:
                 yield ("epsilons", i), wrong
 

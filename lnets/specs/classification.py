@@ -1,5 +1,6 @@
 """Train a classifier, and certify how robust it is."""
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
@@ -7,7 +8,7 @@ from pydantic import Field, model_validator
 
 from lnets.specs.attacks import AdversarialSpec, EvaluationSpec
 from lnets.specs.data import DataSpec
-from lnets.specs.epsilons import Epsilon, Norm, named_epsilons, not_rising
+from lnets.specs.epsilons import Epsilon, Norm, named_epsilons, not_rising, too_large
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec, is_made_orthonormal
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
@@ -24,7 +25,7 @@ from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
 from lnets.specs.references import TrialReference
-from lnets.specs.spec import Broken, Spec, rule_broken, show
+from lnets.specs.spec import Broken, Path, Spec, rule_broken, show
 
 
 class CertificateSpec(Spec):
@@ -183,7 +184,7 @@ class ClassificationSpec(TrainingSpec):
     def _parts_fit_each_other(self) -> Self:
         problems = [*self._bad_model(), *self._bad_selection(), *self._bad_finetuning()]
         problems += [*self._bad_normalization(), *self._bad_schedule()]
-        problems = problems or [*self._bad_norm(), *self._bad_evaluation()]
+        problems = problems or [*self._bad_norm(), *self._bad_attacks()]
         if problems:
             raise rule_broken(*problems)
         return self
@@ -281,10 +282,21 @@ class ClassificationSpec(TrainingSpec):
             )
             yield ("certificate", "norm"), message
 
-    def _bad_evaluation(self) -> Iterator[Broken]:
+    def _bad_attacks(self) -> Iterator[Broken]:
+        norm, numbers = self.certificate.norm, math.prod(self.data.image_shape)
         if self.evaluation is not None:
-            for path, message in self.evaluation.misfits(self.certificate.norm):
+            for path, message in self.evaluation.misfits(norm, numbers):
                 yield ("evaluation", *path), message
+        sizes: list[tuple[Path, Epsilon, Norm]] = []
+        if norm == "l2":  # in linf the default ones go beyond 1
+            epsilons = enumerate(self.certificate.epsilons)
+            sizes += [(("certificate", "epsilons", i), epsilon, norm) for i, epsilon in epsilons]
+        if self.adversarial is not None:
+            sizes += [(("adversarial", "epsilon"), self.adversarial.epsilon, self.adversarial.norm)]
+        for path, epsilon, of in sizes:
+            wrong = too_large(epsilon, of, numbers)
+            if wrong is not None:
+                yield path, wrong
 
 
 def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:

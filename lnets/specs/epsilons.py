@@ -1,6 +1,7 @@
 """Sizes of perturbations, as people write them."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -45,11 +46,22 @@ def not_rising(epsilons: Sequence[float | str]) -> Iterator[Broken]:
         yield ("epsilons",), message
 
 
-def too_large(epsilon: float | str, norm: Norm) -> str | None:
-    """What is wrong with the size of an attack on pixels in [0, 1]; None if nothing is."""
+def too_large(epsilon: float | str, norm: Norm, numbers: int | None = None) -> str | None:
+    """What is wrong with the size of a perturbation of pixels in [0, 1]; None if nothing is.
+
+    Args:
+        epsilon: The size.
+        norm: In which it is.
+        numbers: Of an image; None where they are not known.
+    """
     if norm == "linf" and epsilon_value(epsilon) > 1:
         return (
             f"must be at most 1 in linf, because pixels are in [0, 1], got {epsilon}; choose a "
             "smaller value"
+        )
+    if norm == "l2" and numbers is not None and epsilon_value(epsilon) > math.sqrt(numbers):
+        return (
+            f"must be at most {math.sqrt(numbers):.4g} in l2, which is from black to white in "
+            f"images of {numbers:,} numbers, got {epsilon}; a fraction is written as 36/255"
         )
     return None

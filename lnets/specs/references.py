@@ -28,15 +28,19 @@ class TrialReference(str):
         return re.fullmatch(_KEY, self) is not None
 
     @classmethod
-    def _read(cls, text: str) -> "TrialReference":
-        if re.fullmatch(f"{_KEY}|{_NAME}", text) is None:
-            rule = "must be a trial's key, which has 64 hex digits, or a name under `needs`"
+    def _read(cls, value: Any) -> "TrialReference":
+        rule = "must be a trial's key, which has 64 hex digits, or a name under `needs`"
+        if isinstance(value, dict):
+            rule += "; all trials of a sweep are taken under `search`"
+        if not isinstance(value, str) or re.fullmatch(f"{_KEY}|{_NAME}", value) is None:
             raise PydanticCustomError("trial_reference", rule)
-        return cls(text)
+        return cls(value)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(cls._read, handler(str))
+        return core_schema.no_info_plain_validator_function(
+            cls._read, serialization=core_schema.to_string_ser_schema()
+        )
 
     @classmethod
     def __get_pydantic_json_schema__(
