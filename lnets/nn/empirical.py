@@ -110,15 +110,14 @@ def _largest_norm(model: nn.Module, x: Tensor, norm: Norm) -> float:
     """The largest operator norm of the Jacobians at some points."""
     with torch.no_grad():
         count = max(1, _ENTRIES // (model(x[:1]).numel() * x[0].numel()))
-        largest = 0.0
+        found = []
         for part in x.split(count):
             jacobian = jacobians(model, part).flatten(2)
             if norm == "linf":
-                norms = jacobian.abs().sum(dim=2).amax(dim=1)
+                found.append(jacobian.abs().sum(dim=2).amax(dim=1))
             else:
-                norms = torch.linalg.matrix_norm(jacobian, ord=2)
-            largest = max(largest, float(norms.max()))
-    return largest
+                found.append(torch.linalg.matrix_norm(jacobian, ord=2))
+    return float(torch.cat(found).max())  # NaN, if any is
 
 
 def _steepest(gradient: Tensor, norm: Norm) -> Tensor:

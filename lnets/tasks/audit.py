@@ -4,6 +4,7 @@ They report Lipschitz constants. A classifier with one has images that no pertur
 radius turns, a critic no steeper slope: both are searched for a counterexample.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lnets.build import (
 )
 from lnets.build.trials import Weights
 from lnets.data.distributions import Distribution, ImageSamples
+from lnets.errors import TrialError
 from lnets.nn import empirical_lipschitz
 from lnets.specs.gan import GanSpec
 from lnets.tasks.attacks.inside import search_inside
@@ -55,15 +57,16 @@ def audit_classifier(weights: Path, claimed: float, num_images: int) -> Finding:
         num_images: Test images at most, evenly spread.
 
     Raises:
-        LnetsError: If the trial, or its data, are not there.
+        LnetsError: If the trial, or its data, are not there; or if what was found is no
+            counterexample, and an attack has failed.
     """
     spec, model = trained_classifier(weights, "trial")
     images = build_data(spec.data, _CPU).test.spread(num_images)
     certified = certify_images(model, images, spec.certificate.norm, claimed=claimed)
     searches = [
         search
-        for dtype in (torch.float32, torch.float64)
-        for search in search_inside(certified, images, dtype)
+        for network in (model, certified.exact)
+        for search in search_inside(network, certified, images)
     ]
     attacked = {i for search in searches for i in search.index.tolist()}
     reached = max((float(search.reached.max()) for search in searches), default=0.0)
@@ -75,6 +78,12 @@ def audit_classifier(weights: Path, claimed: float, num_images: int) -> Finding:
             search.index[search.turned].tolist(), search.apart[search.turned].tolist(), strict=True
         )
     )
+    for search in searches:
+        if search.failed.any() and not words:
+            raise TrialError(
+                f"{search.name} has failed on {int(search.failed.sum())} of {len(search.index)} "
+                "images: it returned no numbers, or left their certified radii."
+            )
     return Finding(claimed, len(attacked), reached, words)
 
 
@@ -88,7 +97,7 @@ def audit_critic(weights: Path, claimed: float, find: Weights, num_points: int) 
         num_points: Samples of each side at most.
 
     Raises:
-        LnetsError: If the trial, or its data, are not there.
+        LnetsError: If the trial, or its data, are not there, or slopes are no numbers.
     """
     spec, critic = trained_critic(weights)
     if isinstance(spec, GanSpec):
@@ -104,6 +113,8 @@ def audit_critic(weights: Path, claimed: float, find: Weights, num_points: int) 
     with torch.random.fork_rng([]):
         torch.manual_seed(stream_seed(0, "audit", "slopes"))
         steepest = empirical_lipschitz(critic, points)
+    if not math.isfinite(steepest):
+        raise TrialError("its slopes are no numbers.")
     broken = steepest > claimed * (1 + _ROUNDING)
     words = (f"its slope is {steepest:.9g} somewhere, above {claimed:.9g}",) if broken else ()
     return Finding(claimed, len(points), steepest / claimed, words)

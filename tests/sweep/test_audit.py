@@ -1,6 +1,8 @@
 """What trials report is searched for counterexamples: one is found where it is not true."""
 
 import json
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from lnets.sweep.driver import submit
 from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
+from lnets.tasks.attacks import inside
 from tests.conftest import CLASSIFIER
 from tests.tasks.digits import FEW
 from tests.tasks.gans import data_of
@@ -72,6 +75,21 @@ def test_a_planted_classifier_is_found_and_named(store: Store, run: Run) -> None
     for search in ("PGD", "AutoAttack"):
         for dtype in ("float32", "float64"):
             assert f"is turned by {search} in {dtype}, " in problems
+
+
+def test_an_attack_that_fails_is_no_success(
+    store: Store, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run({"name": "audited", "experiment": EXPERIMENT})
+    monkeypatch.setattr(inside, "perturbed", lambda _, balls, x, *a, **k: x * math.nan)
+    (found,) = audit(store)
+    (problem,) = found.problems
+    assert re.fullmatch(
+        r"could not be audited: AutoAttack in float32 has failed on (\d+) of \1 images: it "
+        "returned no numbers, or left their certified radii.",
+        problem,
+    )
+    assert conclusion([found]).startswith("1 claim could not be searched")
 
 
 def test_a_planted_critic_is_found(store: Store, run: Run, tiny: dict[str, Any]) -> None:

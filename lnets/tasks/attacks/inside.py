@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from lnets.data.images import ImageData
+from lnets.errors import TrialError
 from lnets.functional.margins import margins
 from lnets.nn.certificate import Norm
 from lnets.specs.attacks import AutoAttackSpec
@@ -19,6 +20,9 @@ from lnets.tasks.streams import stream_seed
 
 # Of a certified radius, within which an image is attacked.
 _SHARE = 0.999
+# Of the largest margin, by which those of a classifier as deployed may differ from the exact ones:
+# a hundred times of what is usual in float32. A larger share would hide what is looked for.
+_ROUNDING = 1e-4
 _CHUNK = 256
 # Images for AutoAttack, which takes a hundred times as long as projected gradients.
 _HARDEST = 32
@@ -41,23 +45,37 @@ class Search:
     """How much of its margin each has lost there, as a share of what its certificate allows."""
     turned: Tensor
     """Which are classified wrongly, although they are inside."""
+    failed: Tensor
+    """For which the attack was none: no numbers, or not inside. This says nothing about them."""
 
 
-def search_inside(certified: Certified, images: ImageData, dtype: torch.dtype) -> Iterator[Search]:
+def search_inside(network: nn.Module, certified: Certified, images: ImageData) -> Iterator[Search]:
     """Look for wrong predictions by projected gradients, and where they come nearest by AutoAttack.
 
     Each image is attacked within its own radius. Pixels may leave [0, 1], as certificates allow.
     Images whose margin is so small that roundings could turn them are left out.
 
     Args:
-        certified: The classifier, and up to where these images are certified.
+        network: The classifier, whose plain export is attacked: as it is stored, or in float64.
+        certified: The same in float64, and up to where these images are certified.
         images: All that are certified.
-        dtype: In what the plain export of the classifier computes.
+
+    Raises:
+        TrialError: If its margins are others than the certified ones by more than roundings, or
+            images are certified, and none of them can be told from its roundings.
     """
+    dtype = next(network.parameters()).dtype
+    computed = f"in {str(dtype).removeprefix('torch.')}"
     x, labels = images.pixels(slice(None)).to(dtype), images.labels
-    target = Target(certified.exact, x, labels)
+    target = Target(network, x, labels)
     clean = margins(target.logits(x), labels)
     rounding = (clean.double() * target.scale - certified.margin).abs().max()
+    largest = certified.margin.abs().max()
+    if not rounding <= _ROUNDING * largest:  # no number is not, either
+        raise TrialError(
+            f"{computed} its margins differ by up to {rounding:.3g} from those that are certified, "
+            f"of which the largest is {largest:.3g}: that is another network."
+        )
     # What is left of a margin at that share of the radius is to be more than the roundings.
     safe = (1 - _SHARE) * certified.margin > 2 * rounding
     reached = torch.full_like(certified.margin, -math.inf)
@@ -68,13 +86,23 @@ def search_inside(certified: Certified, images: ImageData, dtype: torch.dtype) -
         moved = attack(target, x[index], labels[index], within, certified.norm)
         apart = distances(moved.double(), x[index].double(), certified.norm)
         left = margins(target.logits(moved), labels[index])
-        turned = (left <= 0) & (apart < radii)
-        name = f"{name} in {str(dtype).removeprefix('torch.')}"
-        return Search(name, index, apart, (1 - left / clean[index]) / _SHARE, turned)
+        failed = ~((apart < radii) & left.isfinite())  # comparisons with NaN are false
+        lost = (1 - left / clean[index]) / _SHARE
+        return Search(
+            f"{name} {computed}",
+            index,
+            apart,
+            torch.where(failed, -math.inf, lost),
+            ~failed & (left <= 0),
+            failed,
+        )
 
-    index = (safe & (certified.radius > 0)).nonzero().flatten()
-    if not len(index):
+    some = certified.radius > 0
+    if not some.any():
         return
+    index = (safe & some).nonzero().flatten()
+    if not len(index):
+        raise TrialError(f"{computed} every margin of a certified image is within its roundings.")
     for chunk in index.split(_CHUNK):
         found = search("PGD", _projected_gradients, chunk)
         reached[chunk] = found.reached.double()
@@ -106,8 +134,9 @@ def _auto_attack(
             starts=None,
             seed=seed,
         )
-    moved, _ = checked(found.detach(), balls.centres, _EPSILON, norm)
-    return balls.around(moved, torch.arange(len(images), device=images.device))
+    moved, failed = checked(found.detach(), balls.centres, _EPSILON, norm)
+    points = balls.around(moved, torch.arange(len(images), device=images.device))
+    return torch.where(failed[:, None, None, None], torch.nan, points)
 
 
 class _Balls(nn.Module):

@@ -1,10 +1,14 @@
 """A classifier whose certificate is exact: attacks reach the radius, and never go past it."""
 
+import copy
+import math
+
 import pytest
 import torch
 from torch import Generator, nn
 
 from lnets.data.images import ImageData
+from lnets.errors import TrialError
 from lnets.nn.certificate import Norm
 from lnets.tasks.attacks import inside
 from lnets.tasks.attacks.attack import Target
@@ -42,7 +46,8 @@ def certified(norm: Norm, claimed: float = 1.0, count: int = 20) -> tuple[Certif
 
 
 def searches(norm: Norm, claimed: float, dtype: torch.dtype) -> list[Search]:
-    return list(search_inside(*certified(norm, claimed), dtype))
+    found, data = certified(norm, claimed)
+    return list(search_inside(copy.deepcopy(found.exact).to(dtype), found, data))
 
 
 @pytest.mark.parametrize(("norm", "dtype"), [("l2", torch.float32), ("linf", torch.float64)])
@@ -52,6 +57,7 @@ def test_it_reaches_what_is_certified_and_turns_nothing(norm: Norm, dtype: torch
     for search in found:
         assert len(search.index) > 15
         assert not search.turned.any()
+        assert not search.failed.any()
     assert found[0].reached.min() > 0.999, "a linear classifier is turned by the first gradient"
     assert found[0].reached.max() < 1.0005
 
@@ -86,16 +92,48 @@ def test_autoattack_has_those_that_were_hardest_to_keep(monkeypatch: pytest.Monk
 
 def test_images_that_roundings_could_turn_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A billionth of a margin is more than float64 rounds, and less than float32 does."""
+    whole = searches("l2", 1.0, torch.float32)
+    monkeypatch.setattr(inside, "_SHARE", 1 - 1e-6)
+    assert 0 < len(searches("l2", 1.0, torch.float32)[0].index) < len(whole[0].index)
     monkeypatch.setattr(inside, "_SHARE", 1 - 1e-9)
-    assert searches("l2", 1.0, torch.float32) == []
     assert len(searches("l2", 1.0, torch.float64)) == 2
+    with pytest.raises(TrialError, match="in float32 every margin of a certified image is within"):
+        searches("l2", 1.0, torch.float32)
+
+
+def test_another_network_than_the_certified_one_is_told() -> None:
+    """Otherwise what it differs by would pass for roundings, which hide what is looked for."""
+    found, data = certified("l2")
+    deployed = copy.deepcopy(found.exact).float()
+    with torch.no_grad():
+        deployed[1].weight[0] *= 1.002
+    with pytest.raises(TrialError, match=r"in float32 its margins differ by up to \d"):
+        next(search_inside(deployed, found, data))
+    with torch.no_grad():
+        deployed[1].weight[0] = torch.nan
+    with pytest.raises(TrialError, match="in float32 its margins differ by up to nan"):
+        next(search_inside(deployed, found, data))
+
+
+@pytest.mark.parametrize("answer", [0.2, math.nan])
+def test_what_is_no_attack_says_nothing(monkeypatch: pytest.MonkeyPatch, answer: float) -> None:
+    """Otherwise it would pass for a search that has found nothing."""
+    monkeypatch.setattr(inside, "perturbed", lambda _, balls, x, *a, **k: x + answer)
+    pgd, autoattack = searches("l2", 0.98, torch.float32)
+    assert pgd.turned.all()
+    assert autoattack.failed.all()
+    assert not autoattack.turned.any()
+    monkeypatch.setattr(inside, "strongest", lambda logits, x, *a, **k: x + 10 * answer)
+    pgd, _ = searches("l2", 0.98, torch.float32)
+    assert pgd.failed.all()
+    assert not pgd.turned.any()
 
 
 def test_nothing_is_searched_where_nothing_is_certified() -> None:
     found, data = certified("l2")
     wrong = ImageData("some", data.images, (data.labels + 1) % 10, 10)
     again = certify_images(found.exact, wrong, "l2", claimed=1.0)
-    assert list(search_inside(again, wrong, torch.float32)) == []
+    assert list(search_inside(found.exact, again, wrong)) == []
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
