@@ -144,7 +144,8 @@ def _with_uncertified(table: Table) -> Table:
         return table
     note = (
         f"{uncertified} of {len(found)} configurations have no certified accuracies: they are "
-        "attacked in a norm in which their classifier is not certified"
+        "attacked in a norm in which their classifier is not certified, or faithful to the "
+        "original, of whose networks nothing is proven"
     )
     return replace(table, notes=(*table.notes, note))
 

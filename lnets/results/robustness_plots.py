@@ -50,6 +50,10 @@ def _accuracies(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any], labe
     kinds = [name.removesuffix(_DISTANCE) for name in arrays if name.endswith(_DISTANCE)]
     apart = np.min([arrays[kind + _DISTANCE] for kind in kinds], axis=0)
     upper, lower = (apart > fine[:, None]).mean(axis=1), np.zeros_like(fine)
+    # What no attack has answered for is no robustness.
+    tried = np.append(clean, arrays["adversarial_accuracy"])[np.searchsorted(epsilons, fine)]
+    upper[np.isnan(tried)] = np.nan
+    failed = "no line where every attack has failed on some image" if np.isnan(tried).any() else ""
     title = f"{label}\naccuracy of {notes['images']:,} test images under attack"
     figure = new_figure(6.8, 4.6, title)
     axes: Any = figure.add_subplot()
@@ -64,7 +68,7 @@ def _accuracies(arrays: Mapping[str, np.ndarray], notes: Mapping[str, Any], labe
     axes.axhline(clean, color=GREY, linewidth=1, linestyle="--", label="clean")
     axes.set(xlim=(0, epsilons[-1]), ylim=(0, 1))
     axes.set(xlabel=f"ε in {norm} (pixels are in [0, 1])", ylabel="share of test images")
-    style(axes, notes["why_not_certified"] or "")
+    style(axes, "\n".join(filter(None, (notes["why_not_certified"], failed))))
     legend_below(figure, axes)
     return figure
 

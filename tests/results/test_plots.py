@@ -14,7 +14,7 @@ from lnets.results.curve_plots import draw_learning_curves, draw_singular_values
 from lnets.results.landscape_plots import Landscape, draw_landscapes, last_landscapes
 from lnets.results.plots import DrawnTrial, draw_trial
 from lnets.results.records import CurvePoint
-from lnets.results.robustness_plots import draw_robustness
+from lnets.results.robustness_plots import _accuracies, _arrays, draw_robustness
 
 LINE = {"type": "line"}
 PLANE = {"type": "plane", "fig_types": ["contourf"], "elev": [90], "azim": [0]}
@@ -216,6 +216,20 @@ def test_attacks_are_drawn(tmp_path: Path, channels: int, certified: bool) -> No
     ]
     for file in found:
         assert len(np.unique(pixels(file).reshape(-1, 4), axis=0)) > 30
+
+
+def test_what_attacks_have_not_answered_is_drawn_as_no_robustness(tmp_path: Path) -> None:
+    """At 0.2 every attack has failed on some image."""
+    attacked(tmp_path)
+    notes = json.loads((tmp_path / "robustness.json").read_text())
+    figure = _accuracies(_arrays(tmp_path / "robustness.npz"), notes, "a trial")
+    (axes,) = figure.axes
+    (line,) = (line for line in axes.lines if line.get_label() == "under all attacks")
+    epsilons, shares = line.get_xdata(), line.get_ydata()
+    unknown = (epsilons > 0.1) & (epsilons <= 0.2)
+    assert np.isnan(shares[unknown]).all()
+    assert not np.isnan(shares[~unknown]).any()
+    assert axes.get_title() == "no line where every attack has failed on some image"
 
 
 def test_without_an_image_turned_there_is_no_gallery(tmp_path: Path) -> None:
