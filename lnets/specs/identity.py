@@ -12,7 +12,7 @@ from lnets.specs.schedulers import PopulationSpec
 from lnets.specs.search import OptunaSpec
 from lnets.specs.sweep import SweepSpec
 
-BEHAVIOUR_VERSION = 4
+BEHAVIOUR_VERSION = 5
 """Raised whenever the same experiment and seed would give other numbers than before."""
 
 

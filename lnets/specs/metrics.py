@@ -133,8 +133,8 @@ VALIDATION = {
         "higher",
     ),
     "validation_adversarial_accuracy": Metric(
-        "share of validation images that stay classified correctly when they are attacked as "
-        "training images are, by the weights kept",
+        "share of validation images that are classified correctly, and stay so when they are "
+        "attacked as training images are, by the weights kept",
         "1",
         "higher",
     ),

@@ -59,7 +59,7 @@ class TrainingAttack:
             return self._attacked(self._spec, replicas, images, labels, starts)
 
     def accuracy(self, model: nn.Module, images: ImageData) -> float:
-        """Share of images that stay classified correctly under it, in float32.
+        """Share of images that are classified correctly, and stay so under it, in float32.
 
         Args:
             model: A classifier in evaluation mode.
@@ -75,7 +75,8 @@ class TrainingAttack:
             x, labels = images.pixels(part), images.labels[part]
             starts = self.starts(x.unsqueeze(0), [generator]).squeeze(0)
             attacked = self._attacked(self._spec, plain, x, labels, starts)
-            correct += int((margins(plain(attacked), labels) > 0).sum())
+            right = torch.stack([margins(plain(seen), labels) > 0 for seen in (x, attacked)])
+            correct += int(right.all(dim=0).sum())
         return correct / len(images)
 
     def _attacked(

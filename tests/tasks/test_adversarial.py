@@ -8,6 +8,8 @@ import torch
 from torch import nn
 
 from lnets.build import build_data
+from lnets.data.images import ImageData
+from lnets.functional.margins import margins
 from lnets.nn import (
     BjorckLinear,
     FullyConnected,
@@ -75,6 +77,19 @@ def test_large_logits_are_attacked_too() -> None:
     }
     metrics = outcome(spec(**changes, adversarial=ATTACK))[0].metrics
     assert metrics[ADVERSARIAL] < metrics["validation_accuracy"] - 0.1
+
+
+def test_an_image_that_was_wrong_does_not_stay_right() -> None:
+    """Also where an attack happens to correct it."""
+    attack = TrainingAttack(
+        AdversarialSpec(norm="linf", epsilon=0.02, steps=1, step_size=0.001), 1.0
+    )
+    for seed in range(5):
+        torch.manual_seed(seed)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 3)).eval()
+        images, labels = torch.rand(900, 1, 4, 4), torch.randint(3, (900,))
+        wrong = margins(model(images), labels) <= 0
+        assert attack.accuracy(model, ImageData("some", images[wrong], labels[wrong], 3)) == 0
 
 
 class Network(nn.Sequential):

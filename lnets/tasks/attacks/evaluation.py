@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lnets.errors import TrialError
 from lnets.functional.margins import margins
 from lnets.nn import evaluate_with_error
 from lnets.nn.certificate import Norm
 from lnets.specs.attacks import AttackSpec
 from lnets.specs.metrics import ADVERSARIAL
+from lnets.specs.spec import many
 from lnets.tasks.attacks.attack import Target, attack, distances
 from lnets.tasks.attacks.libraries import seeks_smallest
 
@@ -35,16 +37,17 @@ class Judge:
     radius: Tensor | None
     """Up to which each is certified, in the norm of the attacks; None where nothing is."""
 
-    def wrong(self, index: Tensor, moved: Tensor, within: Tensor) -> Tensor:
+    def wrong(self, kind: str, index: Tensor, moved: Tensor, apart: Tensor) -> Tensor:
         """Where perturbed images are classified wrongly.
 
         Args:
+            kind: The attack's type.
             index: Which images they are of.
             moved: They themselves, in float64.
-            within: How far each has been moved at most.
+            apart: How far each has been moved.
 
         Raises:
-            AssertionError: If one is certified not to be: the certificate is broken.
+            TrialError: If one is certified not to be: the certificate is broken.
         """
         labels = self.labels[index]
         chunks = zip(moved.split(_CHUNK), labels.split(_CHUNK), strict=True)
@@ -53,12 +56,20 @@ class Judge:
         if self.radius is None:
             return found
         # No perturbation turns these; what is left is the rounding of this very evaluation.
-        certified = found & (self.radius[index] > within)
-        if certified.any():
+        certified = (found & (self.radius[index] > apart)).nonzero().flatten()
+        if len(certified):
             logits, error = evaluate_with_error(self.exact, moved[certified])
-            certain = margins(logits, labels[certified]) + 2 * error < 0
-            assert not certain.any(), "An image was turned inside of its certified radius."
-        return found & ~certified
+            certain = certified[margins(logits, labels[certified]) + 2 * error < 0]
+            if len(certain):
+                first = int(certain[0])
+                image = int(index[first])
+                raise TrialError(
+                    f"{kind} has turned {many(len(certain), 'image')} inside of certified radii: "
+                    f"image {image} of {len(self.labels)} by {float(apart[first]):.6g}, where "
+                    f"{float(self.radius[image]):.6g} is certified. The certificate is broken."
+                )
+            found[certified] = False
+        return found
 
 
 @dataclass(frozen=True)
@@ -177,12 +188,12 @@ def _in_balls(
             x, labels = images[index], judge.labels[index]
             found = attack(spec, target, x, labels, epsilon=epsilon, norm=norm, seed=seed)
             queries, seconds = queries + found.queries, seconds + found.seconds
-            within = torch.full((len(index),), epsilon, dtype=torch.float64, device=x.device)
-            wrong = judge.wrong(index, found.images, within)
+            apart = distances(found.images, x.double(), norm)
+            wrong = judge.wrong(spec.type, index, found.images, apart)
             turned, perturbed = index[wrong], found.images[wrong]
             standing[turned] = False
             moved[turned] = perturbed.float()
-            distance[turned] = distances(perturbed, images[turned].double(), norm)
+            distance[turned] = apart[wrong]
             failed[-1][index] = found.failed & ~wrong
         stood.append(standing.clone())
     return Attempt(
@@ -212,7 +223,7 @@ def _smallest(
         for factor in _BEYOND:
             farther = (x.double() + factor * (found.images - x.double())).clamp(0, 1)
             apart = distances(farther, x.double(), norm)
-            wrong = judge.wrong(index, farther, apart) & distance[index].isinf()
+            wrong = judge.wrong(spec.type, index, farther, apart) & distance[index].isinf()
             distance[index[wrong]] = apart[wrong]
             moved[index[wrong]] = farther[wrong].float()
     stood = torch.stack([distance > epsilon for epsilon in epsilons])

@@ -94,7 +94,12 @@ def perturbed(
     options: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon}
     if starts is not None:
         options["starting_points"] = starts
-    return attack.run(target, images, criterion, **options)
+    found = attack.run(target, images, criterion, **options)
+    if isinstance(spec, CarliniWagnerSpec):
+        # foolbox returns black images where it has found nothing.
+        black = ~found.flatten(1).any(dim=1)
+        found = torch.where(black[:, None, None, None], images, found)
+    return found
 
 
 def _foolbox(spec: AttackSpec, epsilon: float | None, norm: Norm) -> Any:

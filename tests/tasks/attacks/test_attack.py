@@ -169,6 +169,39 @@ def test_without_an_image_of_another_class_there_is_nothing_to_begin_with(kind: 
     assert torch.equal(found.images, one.double())
 
 
+def test_carlini_wagner_moves_nothing_where_it_finds_nothing() -> None:
+    """foolbox answers with black images then, which may well be of another class."""
+    model, images, _ = example()
+    # So that black is of the other class, and too far for one small step of Adam.
+    model[1].bias[0] -= 2 * (model(torch.zeros(1, 1, 3, 3))[0, 0] - model(images[:1])[0, 0])
+    labels = model(images).argmax(dim=1)
+    black = model(torch.zeros(1, 1, 3, 3)).argmax(dim=1)
+    assert (labels != black).any()
+    spec = read("carlini_wagner", steps=1, binary_search_steps=1)
+    target = Target(model, images, labels)
+    found = attack(spec, target, images, labels, epsilon=None, norm="l2", seed=0)
+    assert not found.failed.any()
+    assert (distances(found.images, images.double(), "l2") < 0.1).all()
+
+
+def test_an_image_on_which_foolbox_gives_up_spoils_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, images, labels = example()
+    perturbed = attacks.perturbed
+
+    def one_start_is_none(*given: Any, starts: Tensor, **more: Any) -> Tensor:
+        bad = (given[2] == images[5]).flatten(1).all(dim=1)[:, None, None, None]
+        return perturbed(*given, starts=torch.where(bad, given[2], starts), **more)
+
+    monkeypatch.setattr(attacks, "perturbed", one_start_is_none)
+    target = Target(model, images, labels)
+    found = attack(read("boundary"), target, images, labels, epsilon=None, norm="l2", seed=0)
+    assert found.failed.nonzero().flatten().tolist() == [5]
+    others = torch.arange(len(images)) != 5
+    assert (model(found.images[others].float()).argmax(dim=1) != labels[others]).all()
+
+
 def test_chunks_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(read("deepfool"), "l2", 1.0)[0]
     monkeypatch.setattr(attacks, "images_at_once", lambda *_: 5)

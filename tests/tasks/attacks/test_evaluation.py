@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lnets.errors import TrialError
 from lnets.specs.attacks import EvaluationSpec
 from lnets.specs.epsilons import named_epsilons
 from lnets.tasks.attacks import attack as attacks
@@ -36,11 +37,13 @@ def evaluation(*kinds: str, epsilons: Any = ("9/255", 0.1, 0.3), **more: Any) ->
 
 
 def linear(
-    attack: str, epsilons: list[float], radius: Tensor | None = None
+    attack: str, epsilons: list[float], radius: Tensor | None = None, **options: Any
 ) -> tuple[Robustness, Tensor]:
     model, images, labels = example()
     judge = Judge(model.double(), images, labels, torch.ones(12, dtype=torch.bool), radius)
-    read = EvaluationSpec.model_validate_json(json.dumps(evaluation(attack, epsilons=epsilons)))
+    asked = evaluation(attack, epsilons=epsilons)
+    asked["attacks"][0] |= options
+    read = EvaluationSpec.model_validate_json(json.dumps(asked))
     found = evaluate_robustness(
         judge,
         Target(model, images, labels),
@@ -191,12 +194,20 @@ def test_what_another_attack_says_of_an_image_counts() -> None:
 
 @pytest.mark.parametrize("attack", ["pgd", "deepfool"])
 def test_a_broken_certificate_does_not_pass(attack: str) -> None:
-    """Whose radii are those of the boundary and two per cent more."""
+    """Whose radii are those of the boundary and five per cent more."""
     apart = boundary(*example(), "l2").double()
     linear(attack, [0.02, 0.05, 0.1, 0.2], radius=apart * 0.999)
-    epsilons = sorted(float(1.01 * distance) for distance in apart)
-    with pytest.raises(AssertionError, match="inside of its certified radius"):
-        linear("pgd", epsilons, radius=apart * 1.02)
+    told = rf"{attack} has turned \d+ images? inside of certified radii: image \d+ of 12 by "
+    with pytest.raises(TrialError, match=told):
+        linear(attack, [float(1.04 * distance) for distance in sorted(apart)], radius=apart * 1.05)
+
+
+def test_an_attack_may_turn_an_image_far_inside_of_its_ball() -> None:
+    """Of which the radius is no less broken for being smaller than epsilon."""
+    apart = boundary(*example(), "l2").double()
+    short = {"steps": 40, "step_size": 0.002, "random_start": False, "restarts": 1}
+    with pytest.raises(TrialError, match="inside of certified radii"):
+        linear("pgd", [0.5], radius=apart * 1.05, **short)
 
 
 def test_a_classifier_that_is_always_wrong_is_not_attacked() -> None:
