@@ -53,7 +53,8 @@ def search_inside(network: nn.Module, certified: Certified, images: ImageData) -
     """Look for wrong predictions by projected gradients, and where they come nearest by AutoAttack.
 
     Each image is attacked within its own radius. Pixels may leave [0, 1], as certificates allow.
-    Images whose margin is so small that roundings could turn them are left out.
+    Images are left out whose margin is so small that roundings could turn them, or whose radius so
+    small that pixels have too few digits for it.
 
     Args:
         network: The classifier, whose plain export is attacked: as it is stored, or in float64.
@@ -62,7 +63,7 @@ def search_inside(network: nn.Module, certified: Certified, images: ImageData) -
 
     Raises:
         TrialError: If its margins are others than the certified ones by more than roundings, or
-            images are certified, and none of them can be told from its roundings.
+            images are certified, and none of them can be told from roundings.
     """
     dtype = next(network.parameters()).dtype
     computed = f"in {str(dtype).removeprefix('torch.')}"
@@ -78,11 +79,14 @@ def search_inside(network: nn.Module, certified: Certified, images: ImageData) -
         )
     # What is left of a margin at that share of the radius is to be more than the roundings.
     safe = (1 - _SHARE) * certified.margin > 2 * rounding
+    # Roundings of moved pixels are not to take them out of the ball.
+    numbers = x[0].numel() ** 0.5 if certified.norm == "l2" else 1.0
+    balls = _SHARE * certified.radius - torch.finfo(dtype).eps * numbers * (1 + certified.radius)
+    safe &= balls > 0.5 * certified.radius
     reached = torch.full_like(certified.margin, -math.inf)
 
     def search(name: str, attack: Callable[..., Tensor], index: Tensor) -> Search:
-        radii = certified.radius[index]
-        within = (_SHARE * radii).to(dtype)
+        radii, within = certified.radius[index], balls[index].to(dtype)
         moved = attack(target, x[index], labels[index], within, certified.norm)
         apart = distances(moved.double(), x[index].double(), certified.norm)
         left = margins(target.logits(moved), labels[index])
@@ -102,7 +106,7 @@ def search_inside(network: nn.Module, certified: Certified, images: ImageData) -
         return
     index = (safe & some).nonzero().flatten()
     if not len(index):
-        raise TrialError(f"{computed} every margin of a certified image is within its roundings.")
+        raise TrialError(f"{computed} no certified image can be told from roundings.")
     for chunk in index.split(_CHUNK):
         found = search("PGD", _projected_gradients, chunk)
         reached[chunk] = found.reached.double()

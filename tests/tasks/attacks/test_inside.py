@@ -97,7 +97,9 @@ def test_images_that_roundings_could_turn_are_left_out(monkeypatch: pytest.Monke
     assert 0 < len(searches("l2", 1.0, torch.float32)[0].index) < len(whole[0].index)
     monkeypatch.setattr(inside, "_SHARE", 1 - 1e-9)
     assert len(searches("l2", 1.0, torch.float64)) == 2
-    with pytest.raises(TrialError, match="in float32 every margin of a certified image is within"):
+    with pytest.raises(
+        TrialError, match="in float32 no certified image can be told from roundings"
+    ):
         searches("l2", 1.0, torch.float32)
 
 
@@ -127,6 +129,17 @@ def test_what_is_no_attack_says_nothing(monkeypatch: pytest.MonkeyPatch, answer:
     pgd, _ = searches("l2", 0.98, torch.float32)
     assert pgd.failed.all()
     assert not pgd.turned.any()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_pixels_are_not_rounded_out_of_small_balls(norm: Norm) -> None:
+    """A constant that is claimed much too large, as that of networks without constraints may be."""
+    for search in searches(norm, 1e4, torch.float32):
+        assert len(search.index) > 15
+        assert not search.failed.any()
+        assert not search.turned.any()
+    with pytest.raises(TrialError, match="in float32 no certified image"):
+        searches(norm, 1e8, torch.float32)
 
 
 def test_nothing_is_searched_where_nothing_is_certified() -> None:
