@@ -1,7 +1,6 @@
 """Comparison tables as a person reads them: rounded numbers, names, marks, and a footer."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from lnets.results.records import KEY_DIGITS, short_commit
 from lnets.results.selected import Counts
 from lnets.results.statistics import BOOTSTRAP_FROM, SIGNIFICANT, Interval, seeds_needed
 from lnets.results.tables import Cell, Source, Table, Tests
+from lnets.specs.references import TrialReference
 from lnets.specs.spec import many, show
 
 MADE_BY = "made by: "
@@ -148,7 +148,7 @@ def value_text(value: Any) -> str:
 
 def short_text(value: Any) -> str:
     """A configuration's value, numbers and keys as short as tells configurations apart."""
-    if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
+    if isinstance(value, str) and TrialReference(value).is_key:
         return value[:KEY_DIGITS]
     return f"{value:.4g}" if isinstance(value, float) else value_text(value)
 

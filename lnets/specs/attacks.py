@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from lnets.specs.epsilons import Epsilon, Norm, not_rising, too_large
+from lnets.specs.epsilons import Epsilon, Norm, not_rising, too_large, too_large_ones
 from lnets.specs.spec import Broken, Spec, rule_broken
 
 Steps = Annotated[int, Field(ge=1, le=100_000)]
@@ -158,10 +158,7 @@ class EvaluationSpec(Spec):
             if norm not in attack.NORMS:
                 message = f"must be an attack in {norm}, got {attack.type}, which is one in l2 only"
                 yield ("attacks", i, "type"), message
-        for i, epsilon in enumerate(self.epsilons):
-            wrong = too_large(epsilon, norm, numbers)
-            if wrong is not None:
-                yield ("epsilons", i), wrong
+        yield from too_large_ones(self.epsilons, norm, numbers)
 
 
 class AdversarialSpec(Spec):

@@ -8,7 +8,14 @@ from pydantic import Field, model_validator
 
 from lnets.specs.attacks import AdversarialSpec, EvaluationSpec
 from lnets.specs.data import DataSpec
-from lnets.specs.epsilons import Epsilon, Norm, named_epsilons, not_rising, too_large
+from lnets.specs.epsilons import (
+    Epsilon,
+    Norm,
+    named_epsilons,
+    not_rising,
+    too_large,
+    too_large_ones,
+)
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec, is_made_orthonormal
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
@@ -25,7 +32,7 @@ from lnets.specs.model import ModelSpec
 from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
 from lnets.specs.references import TrialReference
-from lnets.specs.spec import Broken, Path, Spec, rule_broken, show
+from lnets.specs.spec import Broken, Spec, rule_broken, show
 
 
 class CertificateSpec(Spec):
@@ -287,16 +294,13 @@ class ClassificationSpec(TrainingSpec):
         if self.evaluation is not None:
             for path, message in self.evaluation.misfits(norm, numbers):
                 yield ("evaluation", *path), message
-        sizes: list[tuple[Path, Epsilon, Norm]] = []
         if norm == "l2":  # in linf the default ones go beyond 1
-            epsilons = enumerate(self.certificate.epsilons)
-            sizes += [(("certificate", "epsilons", i), epsilon, norm) for i, epsilon in epsilons]
-        if self.adversarial is not None:
-            sizes += [(("adversarial", "epsilon"), self.adversarial.epsilon, self.adversarial.norm)]
-        for path, epsilon, of in sizes:
-            wrong = too_large(epsilon, of, numbers)
+            for path, message in too_large_ones(self.certificate.epsilons, norm, numbers):
+                yield ("certificate", *path), message
+        if (attack := self.adversarial) is not None:
+            wrong = too_large(attack.epsilon, attack.norm, numbers)
             if wrong is not None:
-                yield path, wrong
+                yield ("adversarial", "epsilon"), wrong
 
 
 def _bounded_in(spec: ClassificationSpec, norm: str) -> Iterator[str]:

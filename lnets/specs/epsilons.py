@@ -46,6 +46,16 @@ def not_rising(epsilons: Sequence[float | str]) -> Iterator[Broken]:
         yield ("epsilons",), message
 
 
+def too_large_ones(
+    epsilons: Sequence[float | str], norm: Norm, numbers: int | None
+) -> Iterator[Broken]:
+    """Where `too_large` finds something."""
+    for i, epsilon in enumerate(epsilons):
+        wrong = too_large(epsilon, norm, numbers)
+        if wrong is not None:
+            yield ("epsilons", i), wrong
+
+
 def too_large(epsilon: float | str, norm: Norm, numbers: int | None = None) -> str | None:
     """What is wrong with the size of a perturbation of pixels in [0, 1]; None if nothing is.
 

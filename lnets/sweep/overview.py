@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from lnets.errors import NotFoundError, SpecError
 from lnets.results import proposals
 from lnets.results.live import STOPPING, Heartbeat, heartbeats
-from lnets.results.records import SweepTrials, last_exception, short_commit
+from lnets.results.records import KEY_DIGITS, SweepTrials, last_exception, short_commit
 from lnets.results.selected import ENDINGS, Counts
 from lnets.results.store import Store
 from lnets.results.tables import trials_that_count
@@ -74,7 +74,7 @@ class Status:
             + f"{counts.missing} missing",
         ]
         lines += [
-            f"  needs {name}: trial {need.trial_key[:12]} {need.status}"
+            f"  needs {name}: trial {need.trial_key[:KEY_DIGITS]} {need.status}"
             for name, need in self.needs.items()
         ]
         if self.driver is not None:
@@ -199,7 +199,7 @@ def _status(
     needed = [known[key] for key in sweep.needs.values() if key in known]
     rows = {trial["trial_key"]: trial for trial in (*needed, *trials)}.values()
     failures = [
-        f"failed: trial {trial['trial_key'][:12]} (seed {trial['seed']}, attempt "
+        f"failed: trial {trial['trial_key'][:KEY_DIGITS]} (seed {trial['seed']}, attempt "
         f"{trial['attempt']}): {last_exception(trial['error'])}"
         for trial in rows
         if trial["status"] == "failed"

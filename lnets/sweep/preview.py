@@ -10,7 +10,7 @@ from typing import Any
 
 from lnets.errors import NotFoundError
 from lnets.results.query import mean_train_seconds
-from lnets.results.records import Ended
+from lnets.results.records import KEY_DIGITS, Ended
 from lnets.results.store import Store
 from lnets.specs.spec import many
 from lnets.sweep.driver import missing
@@ -63,7 +63,7 @@ class Preview:
             f"{self.name} ({self.sweep_id}): {many(self.configurations, 'configuration')} × "
             f"{many(self.seeds, 'seed')} = {many(self.trials, 'trial')}",
             *(
-                f"needs {name}: trial {need.trial_key[:12]}, {_STATES[need.status]}"
+                f"needs {name}: trial {need.trial_key[:KEY_DIGITS]}, {_STATES[need.status]}"
                 for name, need in self.needs.items()
             ),
             f"done already: {self.done}, to run: {len(self.to_run)}"

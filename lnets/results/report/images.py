@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lnets.results.groups import EndedTrial, Group
+from lnets.results.records import KEY_DIGITS
 from lnets.results.store import Store
 from lnets.specs.figures import FIGURES
 
@@ -82,7 +83,7 @@ def _last_pictures(folder: Path) -> Iterator[tuple[str, str, Path]]:
 
 
 def _image(group: Group, trial: EndedTrial, name: str, when: str, file: Path) -> Image:
-    of = f"trial {trial.trial_key[:12]}, seed {trial.seed}: {group.label}"
+    of = f"trial {trial.trial_key[:KEY_DIGITS]}, seed {trial.seed}: {group.label}"
     after = f" after {when}" if when else ""
     words = {
         "samples": "A grid of generated images",

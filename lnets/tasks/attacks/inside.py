@@ -101,10 +101,9 @@ def search_inside(network: nn.Module, certified: Certified, images: ImageData) -
             failed,
         )
 
-    some = certified.radius > 0
-    if not some.any():
+    if not (certified.radius > 0).any():
         return
-    index = (safe & some).nonzero().flatten()
+    index = safe.nonzero().flatten()
     if not len(index):
         raise TrialError(f"{computed} no certified image can be told from roundings.")
     for chunk in index.split(_CHUNK):
