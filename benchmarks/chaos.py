@@ -178,7 +178,8 @@ def answer(folder: Path) -> dict[str, Any]:
     points = store.table("curves").to_pylist()
     curve = {(p["trial_key"], p["step"], p["metric"]): p["value"] for p in points}
     assert len(curve) == len(points), "a point of a curve is there twice"
-    assert not list(store.spool.iterdir()), "something was left in the spool"
+    left = [file.name for file in store.waiting()]
+    assert not left, f"left in the spool: {left}"
     return {
         key: (
             {k: v for k, v in json.loads(row["metrics"]).items() if k not in _TIMES},

@@ -37,7 +37,7 @@ def find_garbage(store: Store, keep: Collection[str], under_way: Collection[str]
     """
     trials = store.table("trials", ["trial_key", "config"])
     configs = dict(zip(*(trials[name].to_pylist() for name in trials.column_names), strict=True))
-    spooled = {file.name.partition(".")[0] for file in store.spool.iterdir()}
+    spooled = {file.name.partition(".")[0] for file in store.waiting()}
     used = with_ancestors(configs, {*keep, *spooled})
     unused = list(_unused(store, used))
     folders = {one.path for one in unused}

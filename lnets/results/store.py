@@ -30,6 +30,7 @@ from lnets.results.records import TABLES, Ended, SweepRecord, TrialRecord, curve
 
 SCHEMA_VERSION = 1
 _MARKER = "lnets-store.json"
+_DAMAGED = ".damaged"
 _log = logging.getLogger(__name__)
 
 
@@ -61,6 +62,10 @@ class Store:
         """Where finished trials wait for the tables."""
         return self.root / "spool"
 
+    def waiting(self) -> Iterator[Path]:
+        """Files of spooled records; hidden ones are being written, or their writer was killed."""
+        return (file for file in self.spool.glob("[!.]*") if file.suffix != _DAMAGED)
+
     def artifacts(self, trial_key: str) -> Path:
         """Where a trial's files are."""
         return self.root / "artifacts" / trial_key
@@ -70,7 +75,8 @@ class Store:
 
         A failure never takes the place of a result that a dying worker still spooled.
         """
-        file = self._spool_file(record)
+        at = "" if record.paused_at is None else f".{record.paused_at}"
+        file = self.spool / f"{record.trial_key}{at}.json"
         if record.finished or not file.exists():
             try:
                 write_atomically(file, record.model_dump_json())
@@ -129,9 +135,7 @@ class Store:
     def ended(self) -> Ended:
         """What has ended so far, the spool included."""
         ended = self._ended()
-        # Hidden files are of workers that write them now, or were killed before they were in place.
-        spooled = map(_read, self.spool.glob("[!.]*"))
-        return ended.plus([record for record in spooled if record is not None])
+        return ended.plus([record for file in self.waiting() if (record := _read(file))])
 
     def compact(self) -> None:
         """Merge small files, so that reading stays fast."""
@@ -242,10 +246,6 @@ class Store:
             except (OSError, DeltaError, pa.ArrowException) as error:
                 raise StoreError(f"{self.root}: cannot be written: {error}") from None
 
-    def _spool_file(self, record: TrialRecord) -> Path:
-        at = "" if record.paused_at is None else f".{record.paused_at}"
-        return self.spool / f"{record.trial_key}{at}.json"
-
     def _exists(self, name: str) -> bool:
         return delta.exists(self.root / name)
 
@@ -254,7 +254,7 @@ class Store:
         record = _read(file)
         if record is None and file.exists():
             _log.warning("%s is damaged and set aside; its trial will run again.", file)
-            file.replace(file.with_suffix(".damaged"))
+            file.replace(file.with_suffix(_DAMAGED))
         return record
 
     def _ended(self) -> Ended:

@@ -201,7 +201,7 @@ def _writer(
 
 def _told(store: Store, live: Live, progress: Progress, publish: Publish | None) -> Standing:
     """How far the sweep is; whoever collects numbers is given them."""
-    standing = progress.standing(sum(1 for _ in store.spool.glob("[!.]*")))
+    standing = progress.standing(sum(1 for _ in store.waiting()))
     if publish is not None:
         try:
             publish(readings(live.name, standing, len(progress.running)))

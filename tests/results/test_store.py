@@ -88,6 +88,19 @@ def test_what_is_spooled_is_committed_once(store: Store) -> None:
     assert not list(store.spool.iterdir())
 
 
+def test_a_worker_that_is_asked_to_end_leaves_no_half_record(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_to_end(*_: object) -> None:
+        raise SystemExit("the process receives a SIGTERM")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", asked_to_end)
+        with pytest.raises(SystemExit):
+            store.put(record("a"))
+    assert not list(store.spool.iterdir())
+
+
 def test_a_row_says_what_the_record_said(store: Store) -> None:
     original = record("a", metrics={"tightness": 0.1, "train_seconds": 2.5})
     store.put(original)
@@ -196,14 +209,16 @@ def test_what_a_killed_worker_has_not_put_in_place_has_not_ended(
 ) -> None:
     """Else its trial, which no commit finds, would never run again."""
 
-    def kill(*_: Any) -> None:
+    def kill(*_: Any, **__: Any) -> None:
         raise Killed
 
     monkeypatch.setattr(Path, "replace", kill)
+    monkeypatch.setattr(Path, "unlink", kill)
     with pytest.raises(Killed):
         store.put(record("a"))
     monkeypatch.undo()
     assert list(store.spool.iterdir())
+    assert not list(store.waiting())
     assert store.commit() == []
     assert not store.ended().finished
 
@@ -215,6 +230,7 @@ def test_a_damaged_spool_file_is_set_aside(store: Store, caplog: pytest.LogCaptu
     assert "is damaged and set aside" in caplog.text
     [aside] = store.spool.iterdir()
     assert (aside.name[:2], aside.suffix) == ("b.", ".damaged")
+    assert not list(store.waiting())
 
 
 def test_compaction_merges_files_and_keeps_rows(store: Store) -> None:
