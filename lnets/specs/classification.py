@@ -7,15 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lnets.specs.attacks import AdversarialSpec, EvaluationSpec
+from lnets.specs.certificate import CertificateSpec
 from lnets.specs.data import DataSpec
-from lnets.specs.epsilons import (
-    Epsilon,
-    Norm,
-    named_epsilons,
-    not_rising,
-    too_large,
-    too_large_ones,
-)
+from lnets.specs.epsilons import named_epsilons, too_large
 from lnets.specs.experiment import ExperimentSpec, TrainingSpec, is_made_orthonormal
 from lnets.specs.figures import SingularValuesSpec
 from lnets.specs.layers import BjorckFields, norm_kept
@@ -33,24 +27,6 @@ from lnets.specs.network import Shape
 from lnets.specs.optim import LinearScheduleSpec
 from lnets.specs.references import TrialReference
 from lnets.specs.spec import Broken, Spec, rule_broken, show
-
-
-class CertificateSpec(Spec):
-    """Which perturbations a classifier is certified against."""
-
-    norm: Norm = "l2"
-    """Of perturbations."""
-    epsilons: tuple[Epsilon, ...] = Field(
-        ("36/255", "72/255", "108/255", 0.5, 1.0, 1.58), min_length=1, max_length=64
-    )
-    """Their sizes, in pixels of [0, 1]: numbers, or fractions such as 36/255."""
-
-    @model_validator(mode="after")
-    def _epsilons_rise(self) -> Self:
-        problems = list(not_rising(self.epsilons))
-        if problems:
-            raise rule_broken(*problems)
-        return self
 
 
 class NormalizationSpec(Spec):
@@ -294,9 +270,8 @@ class ClassificationSpec(TrainingSpec):
         if self.evaluation is not None:
             for path, message in self.evaluation.misfits(norm, numbers):
                 yield ("evaluation", *path), message
-        if norm == "l2":  # in linf the default ones go beyond 1
-            for path, message in too_large_ones(self.certificate.epsilons, norm, numbers):
-                yield ("certificate", *path), message
+        for path, message in self.certificate.misfits(numbers):
+            yield ("certificate", *path), message
         if (attack := self.adversarial) is not None:
             wrong = too_large(attack.epsilon, attack.norm, numbers)
             if wrong is not None:
