@@ -12,7 +12,6 @@ Offer = tuple[str, str]
 
 _SUFFIXES = (".yaml", ".yml", ".json")
 _DEEPEST = 2
-_KEY_DIGITS = 12
 
 
 def specs(incomplete: str) -> list[str]:
@@ -33,7 +32,9 @@ def sweeps(ctx: typer.Context, incomplete: str) -> list[Offer]:
 
 def trials(ctx: typer.Context, incomplete: str) -> list[Offer]:
     """Trials of the store by how their keys begin; whole keys where that much is typed."""
-    digits = None if len(incomplete) >= _KEY_DIGITS else _KEY_DIGITS
+    from lnets.results.records import KEY_DIGITS
+
+    digits = None if len(incomplete) >= KEY_DIGITS else KEY_DIGITS
     rows = _rows(ctx, "trials", ["trial_key", "name", "seed", "status"])
     return [
         (row["trial_key"][:digits], f"{row['name']}, seed {row['seed']}, {row['status']}")

@@ -168,7 +168,7 @@ def gc(
     store: StoreOption = DEFAULT_STORE,
     as_json: JsonOption = False,
 ) -> None:
-    """List, or remove, files that no kept sweep uses; rows always stay.
+    """List, or remove, files that no kept sweep uses, an hour after writing; rows always stay.
 
     Example: lnets-sweep gc --drop old_idea --yes
     """
