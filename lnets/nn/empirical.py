@@ -1,6 +1,7 @@
 """How steep a network is found to be: a lower bound, which certifies nothing."""
 
 import copy
+import math
 
 import torch
 from torch import Tensor, nn
@@ -107,17 +108,19 @@ def _pull(model: nn.Module, ends: Tensor, norm: Norm) -> Tensor:
 
 
 def _largest_norm(model: nn.Module, x: Tensor, norm: Norm) -> float:
-    """The largest operator norm of the Jacobians at some points."""
+    """The largest operator norm of the Jacobians at some points; NaN if any has no numbers."""
     with torch.no_grad():
         count = max(1, _ENTRIES // (model(x[:1]).numel() * x[0].numel()))
         found = []
         for part in x.split(count):
             jacobian = jacobians(model, part).flatten(2)
+            if not jacobian.isfinite().all():
+                return math.nan
             if norm == "linf":
                 found.append(jacobian.abs().sum(dim=2).amax(dim=1))
             else:
                 found.append(torch.linalg.matrix_norm(jacobian, ord=2))
-    return float(torch.cat(found).max())  # NaN, if any is
+    return float(torch.cat(found).max())
 
 
 def _steepest(gradient: Tensor, norm: Norm) -> Tensor:

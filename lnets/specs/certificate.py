@@ -21,7 +21,8 @@ class CertificateSpec(Spec):
 
     def misfits(self, numbers: int) -> Iterator[Broken]:
         """What is wrong with it for images of so many numbers."""
-        if self.norm == "l2":  # in linf the default ones go beyond 1
+        # The default ones are of L2, and go beyond 1.
+        if self.norm == "l2" or self.epsilons != type(self).model_fields["epsilons"].default:
             yield from too_large_ones(self.epsilons, self.norm, numbers)
 
     @model_validator(mode="after")

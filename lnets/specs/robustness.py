@@ -1,5 +1,6 @@
 """Attack a classifier that is trained already."""
 
+import math
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -9,6 +10,7 @@ from lnets.specs.classification import ClassificationSpec
 from lnets.specs.epsilons import Norm
 from lnets.specs.experiment import ExperimentSpec
 from lnets.specs.metrics import CLASSIFICATION, Metric, attack_metrics, certified_metrics
+from lnets.specs.overrides import dotted
 from lnets.specs.references import TrialReference
 from lnets.specs.spec import rule_broken
 
@@ -41,10 +43,11 @@ class RobustnessSpec(EvaluationSpec, ExperimentSpec):
         return "trials of robustness are run by one process"
 
     def why_not_from(self, field: str, needed: ExperimentSpec) -> str | None:
-        """Only trials of classification leave a classifier."""
-        if isinstance(needed, ClassificationSpec):
-            return None
-        return f"a trial of {needed.task} has no classifier"
+        """Only trials of classification leave a classifier, of images that are wide enough."""
+        if not isinstance(needed, ClassificationSpec):
+            return f"a trial of {needed.task} has no classifier"
+        problems = self.misfits(self.norm, math.prod(needed.data.image_shape))
+        return next((f"{dotted(path)} {message}" for path, message in problems), None)
 
     @model_validator(mode="after")
     def _attacks_are_in_the_norm(self) -> Self:

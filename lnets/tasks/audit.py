@@ -68,6 +68,10 @@ def audit_classifier(weights: Path, claimed: float, num_images: int) -> Finding:
         for network in (model, certified.exact)
         for search in search_inside(network, certified, images)
     ]
+    if not searches and (certified.radius > 0).any():
+        raise TrialError(
+            f"its certified radii, at most {certified.radius.max():.3g}, are too small for attacks."
+        )
     attacked = {i for search in searches for i in search.index.tolist()}
     reached = max((float(search.reached.max()) for search in searches), default=0.0)
     words = tuple(

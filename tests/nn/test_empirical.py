@@ -1,6 +1,7 @@
 """What a search for steep places finds: known constants, and never more."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -30,6 +31,15 @@ def bent(d: int) -> nn.Module:
         first.bias.copy_(torch.tensor([100.0, -1.0]))
         second.weight.copy_(torch.tensor([[1.0, 5.0]]))
     return nn.Sequential(first, nn.ReLU(), second)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_slopes_that_are_no_numbers(outputs: int, norm: Norm) -> None:
+    weight = torch.full((outputs, outputs), 1e200, dtype=torch.float64)
+    weight[1:] *= -1  # where there are several, the product is no infinity either
+    steep = [linear(weight), linear(weight)]
+    assert math.isnan(empirical_lipschitz(nn.Sequential(*steep), torch.ones(4, outputs), norm=norm))
 
 
 @given(

@@ -92,6 +92,9 @@ def test_a_mistake_is_named_where_it_is(
         ({"evaluation": {"epsilons": [1, 36]}}, "evaluation.epsilons.1", ["at most 8 in l2"]),
         ({"certificate": {"epsilons": [8, "2295/255"]}}, "certificate.epsilons.1",
          ["at most 8 in l2", "got 2295/255"]),
+        ({"certificate": {"norm": "linf", "epsilons": [0.1, 8]},
+          "model": {"linear": {"type": "standard"}}}, "certificate.epsilons.1",
+         ["at most 1 in linf", "got 8"]),
         ({"adversarial": {"epsilon": 0.1, "steps": 0}}, "adversarial.steps", ["1"]),
         ({"adversarial": {"epsilon": 0.1, "attack": "fgsm"}}, "adversarial.attack", ["pgd"]),
         ({"selection": {"metric": "validation_adversarial_accuracy"}}, "selection.metric",
@@ -105,6 +108,14 @@ def test_a_mistake_of_training_is_named_where_it_is(
     assert message.startswith(f"{path}: ")
     for part in parts:
         assert part in message
+
+
+def test_perturbations_of_a_classifier_are_no_larger_than_its_images() -> None:
+    spec = robustness(norm="l2", epsilons=[1, 36])
+    reason = spec.why_not_from("classifier", read())
+    assert reason is not None
+    assert reason.startswith("epsilons.1 must be at most 8 in l2")
+    assert robustness(norm="l2", epsilons=[1, 8]).why_not_from("classifier", read()) is None
 
 
 def test_perturbations_in_l2_may_be_larger_than_a_pixel() -> None:

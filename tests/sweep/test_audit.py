@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lnets.errors import NotFoundError
+from lnets.errors import NotFoundError, TrialError
+from lnets.results.artifacts import WEIGHTS
 from lnets.results.store import Store
 from lnets.specs.sweep import SweepSpec
 from lnets.sweep.audit import Audited, audit_trials, conclusion
@@ -18,6 +19,7 @@ from lnets.sweep.plan import make_plan
 from lnets.sweep.progress import Progress
 from lnets.sweep.runner import InProcessRunner
 from lnets.tasks.attacks import inside
+from lnets.tasks.audit import audit_classifier
 from tests.conftest import CLASSIFIER
 from tests.tasks.digits import FEW
 from tests.tasks.gans import data_of
@@ -90,6 +92,17 @@ def test_an_attack_that_fails_is_no_success(
         problem,
     )
     assert conclusion([found]).startswith("1 claim could not be searched")
+
+
+def test_radii_that_are_small_in_float32_are_attacked_in_float64(store: Store, run: Run) -> None:
+    """Those of deep networks without constraints are."""
+    (key,) = run({"name": "audited", "experiment": EXPERIMENT})
+    weights = store.artifacts(key) / WEIGHTS
+    found = audit_classifier(weights, 1e9, 20)
+    assert found.violations == ()
+    assert found.attacked > 10
+    with pytest.raises(TrialError, match=r"its certified radii, .*e-18, are too small for attacks"):
+        audit_classifier(weights, 1e17, 20)
 
 
 def test_a_planted_critic_is_found(store: Store, run: Run, tiny: dict[str, Any]) -> None:

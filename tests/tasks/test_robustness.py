@@ -91,6 +91,13 @@ def test_it_finds_what_evaluation_finds_after_training(
     )
 
 
+def test_perturbations_larger_than_the_images_are_refused(
+    tmp_path: Path, files: TrialFiles
+) -> None:
+    with pytest.raises(LnetsError, match=r"because epsilons\.0 must be at most 8 in l2.*got 36"):
+        run(stored(tmp_path)[0], files, epsilons=[36])
+
+
 def test_a_norm_that_the_certificate_does_not_speak_about(
     tmp_path: Path, files: TrialFiles
 ) -> None:

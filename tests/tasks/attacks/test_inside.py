@@ -97,9 +97,7 @@ def test_images_that_roundings_could_turn_are_left_out(monkeypatch: pytest.Monke
     assert 0 < len(searches("l2", 1.0, torch.float32)[0].index) < len(whole[0].index)
     monkeypatch.setattr(inside, "_SHARE", 1 - 1e-9)
     assert len(searches("l2", 1.0, torch.float64)) == 2
-    with pytest.raises(
-        TrialError, match="in float32 no certified image can be told from roundings"
-    ):
+    with pytest.raises(TrialError, match=r"in float32 .* such roundings, or another network"):
         searches("l2", 1.0, torch.float32)
 
 
@@ -138,8 +136,8 @@ def test_pixels_are_not_rounded_out_of_small_balls(norm: Norm) -> None:
         assert len(search.index) > 15
         assert not search.failed.any()
         assert not search.turned.any()
-    with pytest.raises(TrialError, match="in float32 no certified image"):
-        searches(norm, 1e8, torch.float32)
+    assert searches(norm, 1e8, torch.float32) == []
+    assert len(searches(norm, 1e8, torch.float64)) == 2
 
 
 def test_nothing_is_searched_where_nothing_is_certified() -> None:
