@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lnets.errors import SpecError, StoreError, writing
+from lnets.results.files import replacing
 from lnets.results.store import Store
 from lnets.results.views import (
     configurations_table,
@@ -180,13 +181,8 @@ def export(store: Store, file: Path, sql: str) -> int:
     table = select(store, sql)
     if file.suffix == ".csv":
         table = pa.table([_flat(column) for column in table.columns], table.column_names)
-    temporary = file.with_name(f".{file.name}.part")
-    with writing(file):
-        try:
-            writers[file.suffix](table, temporary)
-            temporary.replace(file)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with writing(file), replacing(file) as temporary:
+        writers[file.suffix](table, temporary)
     return table.num_rows
 
 

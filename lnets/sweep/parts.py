@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lnets.errors import TrialError
 from lnets.results.artifacts import CHECKPOINT, SNAPSHOT, WEIGHTS
+from lnets.results.files import replacing
 from lnets.results.live import Teller
 from lnets.results.records import CurvePoint
 from lnets.results.store import Store
@@ -123,7 +124,5 @@ def _first_part(experiments: Sequence[ExperimentSpec], jobs: Sequence[Job], stor
 
 def link(file: Path, name: Path) -> None:
     """Another name of a file, which stays what it is when the file is replaced."""
-    temporary = name.with_name(f".{name.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    os.link(file, temporary)
-    temporary.replace(name)
+    with replacing(name) as temporary:
+        os.link(file, temporary)

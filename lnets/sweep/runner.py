@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from lnets.errors import ClusterError, StoreError
 from lnets.results.artifacts import CHECKPOINT, EXPERIMENT_FILE, SNAPSHOT, WEIGHTS
-from lnets.results.files import write_atomically
+from lnets.results.files import replacing, write_atomically
 from lnets.results.live import stop_asked
 from lnets.results.records import Status, TrialRecord, last_exception
 from lnets.results.store import Store
@@ -237,7 +237,6 @@ def _save(outcome: "Outcome", job: Job, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if outcome.model is not None:
         state = {name: tensor.contiguous() for name, tensor in outcome.model.state_dict().items()}
-        temporary = folder / f".model.{os.getpid()}"
-        save_file(state, temporary)
-        temporary.replace(folder / WEIGHTS)
+        with replacing(folder / WEIGHTS) as temporary:
+            save_file(state, temporary)
     write_atomically(folder / EXPERIMENT_FILE, f'{{"seed":{job.seed},"experiment":{job.config}}}\n')

@@ -2,7 +2,6 @@
 
 import inspect
 import json
-import os
 import random
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from lnets.errors import Problem, SpecError
+from lnets.results.files import replacing
 from lnets.specs.overrides import Overrides
 from lnets.specs.search import GridSpec, OptunaSpec, RandomSpec
 from lnets.specs.spec import nearest, show
@@ -241,16 +241,14 @@ def export(
         if verdict is not None:
             trial.set_user_attr("ended", verdict.state)
             _tell(study, trial, verdict)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{temporary}")
-    copy = optuna.create_study(storage=storage, study_name=sweep.name, directions=directions)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        copy.set_metric_names([objective.metric for objective in sweep.objectives()])
-    copy.add_trials(study.get_trials())
-    storage.engine.dispose()
-    temporary.replace(file)
+    with replacing(file) as temporary:
+        storage = optuna.storages.RDBStorage(f"sqlite:///{temporary}")
+        copy = optuna.create_study(storage=storage, study_name=sweep.name, directions=directions)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            copy.set_metric_names([objective.metric for objective in sweep.objectives()])
+        copy.add_trials(study.get_trials())
+        storage.engine.dispose()
 
 
 def _tell(study: "Study", trial: "Trial", verdict: Verdict) -> None:
