@@ -19,6 +19,7 @@ from lnets.build.training import (
 from lnets.build.trials import (
     below,
     iterate_,
+    refuse_misfit,
     trained_classifier,
     trained_critic,
     trained_generator,
@@ -44,6 +45,7 @@ __all__ = [
     "build_sample_images",
     "build_schedule",
     "iterate_",
+    "refuse_misfit",
     "trained_classifier",
     "trained_critic",
     "trained_generator",

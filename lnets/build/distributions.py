@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lnets.build.data import build_gan_images, build_sample_images
-from lnets.build.trials import Weights, no_store, trained_generator
+from lnets.build.trials import Weights, no_store, refuse_misfit, trained_generator
 from lnets.data.distributions import (
     Distribution,
     Gaussian,
@@ -16,7 +16,6 @@ from lnets.data.distributions import (
 )
 from lnets.data.gan_samples import GanSamples
 from lnets.data.min_funnels import MinFunnels
-from lnets.errors import TrialError
 from lnets.specs.distributions import (
     DistributionSpec,
     GanSamplesSpec,
@@ -102,9 +101,7 @@ def build_gan_samples(spec: GanSpec, generator: nn.Module, *, flatten: bool) -> 
 
 def _gan_samples(spec: GanSamplesSpec, device: torch.device, weights: Weights) -> Distribution:
     gan, generator = trained_generator(weights(spec.gan))
-    reason = spec.why_not_from("gan", gan)
-    if reason is not None:
-        raise TrialError(f"gan must not be the trial {spec.gan}, because {reason}")
+    refuse_misfit(spec, "gan", gan)
     if spec.side == "real":
         return ImageSamples(*build_gan_images(gan.data, device), flatten=spec.flatten)
     return build_gan_samples(gan, generator.to(device), flatten=spec.flatten)

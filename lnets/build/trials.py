@@ -14,9 +14,10 @@ from lnets.errors import TrialError
 from lnets.nn import BjorckLinear
 from lnets.nn.conv import OrthonormalConv2d
 from lnets.specs.classification import ClassificationSpec, FinetuneSpec
-from lnets.specs.experiment import TrainingSpec
+from lnets.specs.experiment import ExperimentSpec, TrainingSpec
 from lnets.specs.experiments import EXPERIMENT
 from lnets.specs.gan import GanSpec
+from lnets.specs.spec import Spec
 from lnets.specs.wasserstein import WassersteinSpec
 
 Named = TypeVar("Named")
@@ -31,6 +32,17 @@ def no_store(trial_key: str) -> Path:
     raise TrialError(
         f"what starts from trial {trial_key} needs a store that has it, got none; submit one"
     )
+
+
+def refuse_misfit(spec: Spec, field: str, found: ExperimentSpec) -> None:
+    """Refuse the trial that a field names by its key, if it cannot name one of such an experiment.
+
+    Raises:
+        TrialError: With the reason.
+    """
+    reason = spec.why_not_from(field, found)
+    if reason is not None:
+        raise TrialError(f"{field} must not be the trial {getattr(spec, field)}, because {reason}")
 
 
 def trained_generator(weights: Path) -> tuple[GanSpec, nn.Module]:

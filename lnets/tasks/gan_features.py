@@ -5,9 +5,8 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from lnets.build import trained_classifier
+from lnets.build import refuse_misfit, trained_classifier
 from lnets.data.distributions import Distribution
-from lnets.errors import TrialError
 from lnets.functional.features import frechet_distance, kernel_distance
 from lnets.nn.certificate import chain
 from lnets.specs.gan import GanSpec
@@ -30,9 +29,7 @@ class Features:
 
     def __init__(self, spec: GanSpec, weights: Path, device: torch.device) -> None:
         classification, classifier = trained_classifier(weights, "features")
-        reason = spec.why_not_from("features", classification)
-        if reason is not None:
-            raise TrialError(f"features must not be the trial {spec.features}, because {reason}")
+        refuse_misfit(spec, "features", classification)
         layers = [module for _, module in chain(classifier)]
         last = max(i for i, layer in enumerate(layers) if any(True for _ in layer.parameters()))
         self._network = nn.Sequential(*layers[:last]).double().to(device).eval()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from lnets.build import build_data, trained_classifier
-from lnets.errors import DataError, TrialError
+from lnets.build import build_data, refuse_misfit, trained_classifier
+from lnets.errors import DataError
 from lnets.specs.epsilons import named_epsilons
 from lnets.specs.robustness import RobustnessSpec
 from lnets.tasks.attacks.report import attack_certified, why_not_certified
@@ -45,9 +45,7 @@ def _evaluate(
     spec: RobustnessSpec, seed: int, device: torch.device, files: TrialFiles, folder: Path | None
 ) -> Outcome:
     trained, model = trained_classifier(files.weights(spec.classifier), "classifier")
-    problem = spec.why_not_from("classifier", trained)
-    if problem is not None:
-        raise TrialError(f"classifier must not be the trial {spec.classifier}, because {problem}")
+    refuse_misfit(spec, "classifier", trained)
     try:
         test = build_data(trained.data, device).test.spread(spec.max_images)
     except DataError as error:
